@@ -1,0 +1,289 @@
+//! What a call says and how it reacts to key presses: a pure machine that the voice runtime drives.
+//!
+//! In: [`ScriptInput`] and `now`. Out: [`ScriptOutput`]s. Sound is not durable, so nothing here is stored but the
+//! [`Script`] itself (with its call) and the [`ScriptResult`] at the end.
+
+use crate::ids::ClipId;
+use crate::time::UnixMicros;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What a call says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Script {
+    /// Play a clip, then hang up (audio blast).
+    Announce {
+        /// What is played.
+        clip: ClipId,
+        /// How many times it is played in all; at least 1.
+        times: u8,
+        /// Silence between two plays, in milliseconds.
+        gap_ms: u32,
+    },
+    /// Play a clip, collect one key press, act by the map.
+    Press1 {
+        /// The prompt. Keys are accepted while it plays.
+        clip: ClipId,
+        /// How many times the prompt is played before giving up; at least 1.
+        times: u8,
+        /// How long to wait for a key after each play, in milliseconds.
+        wait_ms: u32,
+        /// What each key does. A key that is not here plays the prompt again and counts as one of `times`.
+        keys: BTreeMap<Digit, KeyAction>,
+    },
+}
+
+/// One DTMF key: `0`-`9`, `*`, `#`, `A`-`D` (RFC 4733 events 0-15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "char", into = "char")]
+pub struct Digit(char);
+
+impl Digit {
+    /// Parses a key as printed on a telephone; letters in either case.
+    pub fn parse(key: char) -> Option<Self> {
+        let key = key.to_ascii_uppercase();
+        matches!(key, '0'..='9' | '*' | '#' | 'A'..='D').then_some(Self(key))
+    }
+
+    /// The key of an RFC 4733 event code (0-15).
+    pub fn from_event(event: u8) -> Option<Self> {
+        "0123456789*#ABCD".chars().nth(usize::from(event)).map(Self)
+    }
+
+    /// The RFC 4733 event code of the key.
+    pub fn event(self) -> u8 {
+        match self.0 {
+            '*' => 10,
+            '#' => 11,
+            'A' => 12,
+            'B' => 13,
+            'C' => 14,
+            'D' => 15,
+            digit => (digit as u8).wrapping_sub(b'0'),
+        }
+    }
+
+    /// The key as printed.
+    pub fn as_char(self) -> char {
+        self.0
+    }
+}
+
+impl TryFrom<char> for Digit {
+    type Error = String;
+
+    fn try_from(key: char) -> Result<Self, Self::Error> {
+        Self::parse(key).ok_or_else(|| format!("`{key}` is no telephone key; use 0-9, *, #, A-D"))
+    }
+}
+
+impl From<Digit> for char {
+    fn from(digit: Digit) -> char {
+        digit.0
+    }
+}
+
+/// What a key does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum KeyAction {
+    /// End the call.
+    HangUp,
+    /// Play a clip, then end the call.
+    Play {
+        /// What is played.
+        clip: ClipId,
+    },
+    /// Put the callee on the do-not-call list, play the clip if there is one, end the call.
+    DoNotCall {
+        /// A confirmation.
+        clip: Option<ClipId>,
+    },
+    /// Mark a value on the call, play the clip if there is one, end the call.
+    Mark {
+        /// Name of the value in `custom_variables`.
+        name: String,
+        /// The value.
+        value: String,
+        /// A confirmation.
+        clip: Option<ClipId>,
+    },
+}
+
+/// What the machine hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptInput {
+    /// The call was answered and sound can flow.
+    Start,
+    /// The last sample of the clip that was playing has been sent.
+    ClipFinished,
+    /// A key was pressed (RFC 4733 or SIP INFO).
+    Key(Digit),
+    /// The time that [`ScriptOutput::WakeAt`] asked for has come (or any other time: early ones do nothing).
+    Tick,
+}
+
+/// What the machine asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScriptOutput {
+    /// Start this clip from its beginning, instead of whatever is playing.
+    Play(ClipId),
+    /// Stop playing at once.
+    StopPlayback,
+    /// Feed [`ScriptInput::Tick`] at this time; replaces any earlier wish.
+    WakeAt(UnixMicros),
+    /// The script is over: end the call.
+    Finish(ScriptResult),
+}
+
+/// How a script ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScriptResult {
+    /// Every key pressed, in order.
+    pub keys: String,
+    /// Values marked by keys.
+    pub marks: BTreeMap<String, String>,
+    /// The callee asked not to be called again.
+    pub do_not_call: bool,
+    /// A key of the map was pressed (always false for `Announce`).
+    pub acted: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Phase {
+    Idle,
+    Playing { play: u8 },
+    Gap { play: u8, until: UnixMicros },
+    Waiting { play: u8, until: UnixMicros },
+    Confirming,
+    Finished,
+}
+
+/// A running script.
+#[derive(Clone, Debug)]
+pub struct ScriptRun {
+    script: Script,
+    phase: Phase,
+    result: ScriptResult,
+}
+
+impl ScriptRun {
+    /// A script that has not started.
+    pub fn new(script: Script) -> Self {
+        Self { script, phase: Phase::Idle, result: ScriptResult::default() }
+    }
+
+    /// What is known so far; the final result when the far end hangs up in the middle.
+    pub fn result(&self) -> &ScriptResult {
+        &self.result
+    }
+
+    /// Whether `Finish` has been returned.
+    pub fn is_finished(&self) -> bool {
+        self.phase == Phase::Finished
+    }
+
+    /// Feeds one input at `now`. Every (phase, input) pair is answered; those that mean nothing return nothing.
+    pub fn handle(&mut self, now: UnixMicros, input: ScriptInput) -> Vec<ScriptOutput> {
+        if let ScriptInput::Key(digit) = input
+            && self.phase != Phase::Finished
+        {
+            self.result.keys.push(digit.as_char());
+        }
+        match (self.phase.clone(), input) {
+            (Phase::Idle, ScriptInput::Start) => self.play_prompt(1),
+            (Phase::Playing { play }, ScriptInput::ClipFinished) => self.prompt_finished(now, play),
+            (Phase::Gap { play, until }, ScriptInput::Tick) if now >= until => self.play_prompt(play + 1),
+            (Phase::Waiting { play, until }, ScriptInput::Tick) if now >= until => self.again_or_finish(play),
+            (Phase::Playing { play } | Phase::Waiting { play, .. }, ScriptInput::Key(digit)) => {
+                self.key_pressed(play, digit)
+            }
+            (Phase::Confirming, ScriptInput::ClipFinished) => self.finish(),
+            (Phase::Gap { until, .. } | Phase::Waiting { until, .. }, ScriptInput::Tick) => {
+                vec![ScriptOutput::WakeAt(until)]
+            }
+            (
+                Phase::Idle
+                | Phase::Playing { .. }
+                | Phase::Gap { .. }
+                | Phase::Waiting { .. }
+                | Phase::Confirming
+                | Phase::Finished,
+                _,
+            ) => Vec::new(),
+        }
+    }
+
+    fn prompt(&self) -> (ClipId, u8) {
+        match &self.script {
+            Script::Announce { clip, times, .. } | Script::Press1 { clip, times, .. } => (*clip, (*times).max(1)),
+        }
+    }
+
+    fn play_prompt(&mut self, play: u8) -> Vec<ScriptOutput> {
+        self.phase = Phase::Playing { play };
+        vec![ScriptOutput::Play(self.prompt().0)]
+    }
+
+    fn prompt_finished(&mut self, now: UnixMicros, play: u8) -> Vec<ScriptOutput> {
+        match &self.script {
+            Script::Announce { gap_ms, .. } => {
+                if play >= self.prompt().1 {
+                    return self.finish();
+                }
+                let until = now + Duration::from_millis(u64::from(*gap_ms));
+                self.phase = Phase::Gap { play, until };
+                vec![ScriptOutput::WakeAt(until)]
+            }
+            Script::Press1 { wait_ms, .. } => {
+                let until = now + Duration::from_millis(u64::from(*wait_ms));
+                self.phase = Phase::Waiting { play, until };
+                vec![ScriptOutput::WakeAt(until)]
+            }
+        }
+    }
+
+    fn again_or_finish(&mut self, play: u8) -> Vec<ScriptOutput> {
+        if play < self.prompt().1 { self.play_prompt(play + 1) } else { self.finish() }
+    }
+
+    fn key_pressed(&mut self, play: u8, digit: Digit) -> Vec<ScriptOutput> {
+        let Script::Press1 { keys, .. } = &self.script else { return Vec::new() };
+        let Some(action) = keys.get(&digit).cloned() else {
+            let mut outputs = vec![ScriptOutput::StopPlayback];
+            outputs.extend(self.again_or_finish(play));
+            return outputs;
+        };
+        self.result.acted = true;
+        let clip = match action {
+            KeyAction::HangUp => None,
+            KeyAction::Play { clip } => Some(clip),
+            KeyAction::DoNotCall { clip } => {
+                self.result.do_not_call = true;
+                clip
+            }
+            KeyAction::Mark { name, value, clip } => {
+                self.result.marks.insert(name, value);
+                clip
+            }
+        };
+        match clip {
+            Some(clip) => {
+                self.phase = Phase::Confirming;
+                vec![ScriptOutput::Play(clip)]
+            }
+            None => {
+                let mut outputs = vec![ScriptOutput::StopPlayback];
+                outputs.extend(self.finish());
+                outputs
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Vec<ScriptOutput> {
+        self.phase = Phase::Finished;
+        vec![ScriptOutput::Finish(self.result.clone())]
+    }
+}

@@ -1,0 +1,137 @@
+//! A carrier places calls. The one that matters is SIP; the simulator has another.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use carillon_domain::call::{DialogFacts, SipIdentity};
+use carillon_domain::ids::CallId;
+use carillon_domain::script::Digit;
+use carillon_domain::trunk::Trunk;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// One call to place.
+#[derive(Clone, Debug)]
+pub struct OriginateRequest {
+    /// The attempt; it also travels as the header `X-Carillon-Attempt`.
+    pub call_id: CallId,
+    /// The SIP names of the INVITE, decided and stored before it leaves, so that a restart can end the leg.
+    pub identity: SipIdentity,
+    /// Where to.
+    pub trunk: Arc<Trunk>,
+    /// Called number, already in the trunk's number format (user part of the request URI).
+    pub to_user: String,
+    /// Caller number, already in the trunk's number format (user part of From).
+    pub from_user: String,
+    /// The offer. Opaque to the carrier.
+    pub offer_sdp: Bytes,
+    /// How long it may ring before it is cancelled. The carrier keeps this deadline by itself.
+    pub ring_timeout: Duration,
+}
+
+/// What happens to a placed call, in order. After an event for which [`CarrierEvent::is_final`] holds nothing more comes.
+#[derive(Debug)]
+pub enum CarrierEvent {
+    /// A provisional response above 100. `sdp` carries early media.
+    Progress {
+        /// 180, 181, 182, 183.
+        code: u16,
+        /// Early media, if the response has a body.
+        sdp: Option<Bytes>,
+        /// What is needed to end this leg after a restart.
+        dialog: DialogFacts,
+    },
+    /// 200 to the INVITE; the ACK has been sent. `sdp` is the answer (empty if it had none).
+    Answered {
+        /// The answer.
+        sdp: Bytes,
+        /// What is needed to end this leg after a restart.
+        dialog: DialogFacts,
+    },
+    /// The call ended without an answer (also after our CANCEL).
+    Failed(CallFailure),
+    /// The far end sent BYE.
+    RemoteHangUp {
+        /// Text of its Reason header, if any.
+        reason: Option<String>,
+    },
+    /// Our BYE (or CANCEL, or BYE after a 200 that crossed it) is through, or its own deadline passed.
+    LocalHangUp {
+        /// Whether the far end confirmed it.
+        confirmed: bool,
+    },
+    /// A re-INVITE or UPDATE with an offer. Answer with SDP, or drop the sender to refuse with 488.
+    Reoffer {
+        /// The offer; empty for an offerless re-INVITE, whose answer must then be an offer.
+        sdp: Bytes,
+        /// Takes our answer.
+        answer: oneshot::Sender<Bytes>,
+    },
+    /// A key press by SIP INFO (`application/dtmf-relay` or `application/dtmf`).
+    InfoDigit(Digit),
+}
+
+impl CarrierEvent {
+    /// Whether this is the last event of the call.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::RemoteHangUp { .. } | Self::LocalHangUp { .. })
+    }
+}
+
+/// Why a call was not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFailure {
+    /// The final SIP status; `None` when there was none (time-out, transport error).
+    pub code: Option<u16>,
+    /// Reason phrase, or our words when there was no response.
+    pub reason: String,
+    /// The Reason header's text (Q.850 cause), if any.
+    pub reason_header: Option<String>,
+    /// `Retry-After` in seconds.
+    pub retry_after_s: Option<u32>,
+    /// A response above 100 came before.
+    pub rang: bool,
+    /// What is known about the wire.
+    pub wire: WireState,
+}
+
+/// Whether the callee's side may have seen the INVITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireState {
+    /// Nothing left this machine.
+    NothingSent,
+    /// A final response came.
+    Final,
+    /// Something was sent, and no final response came: it may have rung.
+    Unknown,
+}
+
+/// Why an INVITE was not sent at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSent {
+    /// The trunk's host name does not resolve or its address cannot be reached.
+    #[error("trunk cannot be reached: {0}")]
+    Unreachable(String),
+    /// The carrier is stopping or has no room.
+    #[error("the SIP stack takes no more calls: {0}")]
+    NoRoom(String),
+    /// The request cannot be made into a valid INVITE.
+    #[error("cannot make a valid INVITE: {0}")]
+    Invalid(String),
+}
+
+/// Places and ends calls.
+#[async_trait]
+pub trait Carrier: Send + Sync {
+    /// Sends the INVITE, paced so that the trunk's calls per second are never exceeded in any sliding second.
+    /// Returns when it has been handed to the socket. Events follow on `events` until a final one.
+    async fn originate(&self, request: OriginateRequest, events: mpsc::Sender<CarrierEvent>) -> Result<(), NotSent>;
+
+    /// Ends a call in whatever state it is (CANCEL, or BYE). The final event follows within the carrier's own deadline,
+    /// whatever the far end does. Unknown calls are ignored.
+    async fn hang_up(&self, call_id: CallId);
+
+    /// Ends a leg of an earlier life of this process: CANCEL if it was not answered, BYE if it was, both when it is not
+    /// known. Returns whether the far end confirmed.
+    async fn end_orphan(&self, trunk: Arc<Trunk>, dialog: DialogFacts) -> bool;
+}

@@ -1,0 +1,2 @@
+//! Project chores in Rust.
+fn main() {}
