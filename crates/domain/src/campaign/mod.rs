@@ -1,1 +1,3 @@
 //! Campaigns.
+
+pub mod calling_window;
