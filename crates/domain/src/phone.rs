@@ -35,3 +35,13 @@ impl fmt::Debug for PhoneNumber {
         write!(f, "PhoneNumber({shown}…)")
     }
 }
+
+/// The zones that a number may be in; empty when unknown.
+pub fn zones(_number: &PhoneNumber) -> Vec<crate::campaign::calling_window::ZoneName> {
+    Vec::new()
+}
+
+/// Emergency, short-code and premium numbers.
+pub fn is_refused_destination(_number: &PhoneNumber) -> bool {
+    false
+}

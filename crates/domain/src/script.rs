@@ -101,6 +101,20 @@ pub enum KeyAction {
         /// A confirmation.
         clip: Option<ClipId>,
     },
+    /// Schedule a callback, play the clip if there is one, end the call.
+    CallBack {
+        /// How long after the key press, in seconds.
+        after_s: u32,
+        /// A confirmation.
+        clip: Option<ClipId>,
+    },
+    /// Schedule a follow-up call, play the clip if there is one, end the call.
+    FollowUp {
+        /// How long after the key press, in seconds.
+        after_s: u32,
+        /// A confirmation.
+        clip: Option<ClipId>,
+    },
     /// Mark a value on the call, play the clip if there is one, end the call.
     Mark {
         /// Name of the value in `custom_variables`.
@@ -149,6 +163,10 @@ pub struct ScriptResult {
     pub do_not_call: bool,
     /// A key of the map was pressed (always false for `Announce`).
     pub acted: bool,
+    /// The callee asked to be called again at this time.
+    pub call_back_at: Option<UnixMicros>,
+    /// Another call should follow at this time.
+    pub follow_up_at: Option<UnixMicros>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -198,7 +216,7 @@ impl ScriptRun {
             (Phase::Gap { play, until }, ScriptInput::Tick) if now >= until => self.play_prompt(play + 1),
             (Phase::Waiting { play, until }, ScriptInput::Tick) if now >= until => self.again_or_finish(play),
             (Phase::Playing { play } | Phase::Waiting { play, .. }, ScriptInput::Key(digit)) => {
-                self.key_pressed(play, digit)
+                self.key_pressed(now, play, digit)
             }
             (Phase::Confirming, ScriptInput::ClipFinished) => self.finish(),
             (Phase::Gap { until, .. } | Phase::Waiting { until, .. }, ScriptInput::Tick) => {
@@ -249,7 +267,7 @@ impl ScriptRun {
         if play < self.prompt().1 { self.play_prompt(play + 1) } else { self.finish() }
     }
 
-    fn key_pressed(&mut self, play: u8, digit: Digit) -> Vec<ScriptOutput> {
+    fn key_pressed(&mut self, now: UnixMicros, play: u8, digit: Digit) -> Vec<ScriptOutput> {
         let Script::Press1 { keys, .. } = &self.script else { return Vec::new() };
         let Some(action) = keys.get(&digit).cloned() else {
             let mut outputs = vec![ScriptOutput::StopPlayback];
@@ -262,6 +280,14 @@ impl ScriptRun {
             KeyAction::Play { clip } => Some(clip),
             KeyAction::DoNotCall { clip } => {
                 self.result.do_not_call = true;
+                clip
+            }
+            KeyAction::CallBack { after_s, clip } => {
+                self.result.call_back_at = Some(now + Duration::from_secs(u64::from(after_s)));
+                clip
+            }
+            KeyAction::FollowUp { after_s, clip } => {
+                self.result.follow_up_at = Some(now + Duration::from_secs(u64::from(after_s)));
                 clip
             }
             KeyAction::Mark { name, value, clip } => {

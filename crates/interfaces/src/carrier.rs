@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use carillon_domain::call::{DialogFacts, SipIdentity};
+pub use carillon_domain::call::{CallFailure, DialogFacts, SipIdentity, WireState};
 use carillon_domain::ids::CallId;
 use carillon_domain::script::Digit;
 use carillon_domain::trunk::Trunk;
@@ -76,34 +76,6 @@ impl CarrierEvent {
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::RemoteHangUp { .. } | Self::LocalHangUp { .. })
     }
-}
-
-/// Why a call was not answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallFailure {
-    /// The final SIP status; `None` when there was none (time-out, transport error).
-    pub code: Option<u16>,
-    /// Reason phrase, or our words when there was no response.
-    pub reason: String,
-    /// The Reason header's text (Q.850 cause), if any.
-    pub reason_header: Option<String>,
-    /// `Retry-After` in seconds.
-    pub retry_after_s: Option<u32>,
-    /// A response above 100 came before.
-    pub rang: bool,
-    /// What is known about the wire.
-    pub wire: WireState,
-}
-
-/// Whether the callee's side may have seen the INVITE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WireState {
-    /// Nothing left this machine.
-    NothingSent,
-    /// A final response came.
-    Final,
-    /// Something was sent, and no final response came: it may have rung.
-    Unknown,
 }
 
 /// Why an INVITE was not sent at all.
