@@ -200,19 +200,19 @@ fn free_lines(view: &CampaignView<'_>) -> u32 {
     trunk_lines.min(campaign_lines).min(workspace_lines).min(view.line.starts_allowed)
 }
 
-/// Gates that hold every record of the campaign.
-fn campaign_gates(view: &CampaignView<'_>, now: UnixMicros) -> Vec<Held> {
-    let policy = &view.campaign.policy;
+/// Gates of the campaign itself: status, dates, window.
+pub(super) fn standing_gates(campaign: &Campaign, now: UnixMicros) -> Vec<Held> {
+    let policy = &campaign.policy;
     let mut held = Vec::new();
     let mut hold = |gate, opens_at| held.push(Held { gate, opens_at });
-    match view.campaign.status {
+    match campaign.status {
         CampaignStatus::Draft => hold(Gate::CampaignDraft, None),
         CampaignStatus::Scheduled => hold(Gate::CampaignScheduled, policy.starts_at),
         CampaignStatus::Paused => hold(Gate::CampaignPaused, None),
         CampaignStatus::Completed | CampaignStatus::Cancelled => hold(Gate::CampaignEnded, None),
         CampaignStatus::Running => {}
     }
-    if view.campaign.status == CampaignStatus::Running && policy.ends_at.is_some_and(|end| now >= end) {
+    if campaign.status == CampaignStatus::Running && policy.ends_at.is_some_and(|end| now >= end) {
         hold(Gate::CampaignEnded, None);
     }
     match policy.window.opening(now) {
@@ -224,6 +224,14 @@ fn campaign_gates(view: &CampaignView<'_>, now: UnixMicros) -> Vec<Held> {
         }
         Opening::NeverOpens => hold(Gate::CallingWindow, None),
     }
+    held
+}
+
+/// Gates that hold every record of the campaign.
+fn campaign_gates(view: &CampaignView<'_>, now: UnixMicros) -> Vec<Held> {
+    let policy = &view.campaign.policy;
+    let mut held = standing_gates(view.campaign, now);
+    let mut hold = |gate, opens_at| held.push(Held { gate, opens_at });
     if !view.agent.is_some_and(|agent| agent.active) {
         hold(Gate::AgentInactive, None);
     }

@@ -111,3 +111,10 @@ pub struct Held {
     /// When it opens; `None` when that depends on what people or other calls do.
     pub opens_at: Option<UnixMicros>,
 }
+
+impl super::Campaign {
+    /// The gate of the campaign itself that is closed at `now`: status, dates, window. Asked again right before the INVITE.
+    pub fn closed_gate(&self, now: UnixMicros) -> Option<Gate> {
+        super::decide::standing_gates(self, now).first().map(|held| held.gate)
+    }
+}
