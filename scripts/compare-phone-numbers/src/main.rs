@@ -12,21 +12,35 @@ fn unparsed() -> Answer {
 
 fn by_phonenumber(region: &str, text: &str) -> Answer {
     let region = region.parse::<phonenumber::country::Id>().ok();
-    let Ok(number) = phonenumber::parse(region, text) else { return unparsed() };
+    let Ok(number) = phonenumber::parse(region, text) else {
+        return unparsed();
+    };
     let e164 = number.format().mode(phonenumber::Mode::E164).to_string();
     let kind = number.number_type(&phonenumber::metadata::DATABASE);
-    let country = number.country().id().map_or("-".to_owned(), |id| id.as_ref().to_owned());
+    let country = number
+        .country()
+        .id()
+        .map_or("-".to_owned(), |id| id.as_ref().to_owned());
     (number.is_valid(), e164, country, format!("{kind:?}"))
 }
 
 fn by_rlibphonenumber(region: &str, text: &str) -> Answer {
     use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
     let region = region.parse::<Region>().ok();
-    let Ok(number) = PHONE_NUMBER_UTIL.parse(text, region) else { return unparsed() };
+    let Ok(number) = PHONE_NUMBER_UTIL.parse(text, region) else {
+        return unparsed();
+    };
     let e164 = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164).into_owned();
-    let country = PHONE_NUMBER_UTIL.get_region_for_number(&number).map_or("-".to_owned(), |region| region.to_string());
+    let country = PHONE_NUMBER_UTIL
+        .get_region_for_number(&number)
+        .map_or("-".to_owned(), |region| region.to_string());
     let kind = PHONE_NUMBER_UTIL.get_number_type(&number);
-    (PHONE_NUMBER_UTIL.is_valid_number(&number), e164, country, format!("{kind:?}"))
+    (
+        PHONE_NUMBER_UTIL.is_valid_number(&number),
+        e164,
+        country,
+        format!("{kind:?}"),
+    )
 }
 
 fn main() -> std::io::Result<()> {
@@ -51,6 +65,11 @@ fn main() -> std::io::Result<()> {
         writeln!(out, "{valid}\t{e164}\t{region}\t{kind}")?;
     }
     let each = |total: std::time::Duration| total.as_secs_f64() * 1e6 / rows.len().max(1) as f64;
-    eprintln!("{} numbers: first pass {first:.0?} ({:.1} us each), second {second:.0?} ({:.1} us each)", rows.len(), each(first), each(second));
+    eprintln!(
+        "{} numbers: first pass {first:.0?} ({:.1} us each), second {second:.0?} ({:.1} us each)",
+        rows.len(),
+        each(first),
+        each(second)
+    );
     Ok(())
 }
