@@ -160,7 +160,10 @@ impl CallTask {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let deadline = self.call.deadline.map(|deadline| Instant::now() + deadline.since(self.app.now()));
+        let deadline = self
+            .call
+            .deadline
+            .map(|deadline| Instant::now() + deadline.since(self.app.now()));
         match (deadline, self.write_pause) {
             (Some(deadline), Some(pause)) => Some(deadline.min(pause)),
             (deadline, pause) => deadline.or(pause),
@@ -192,11 +195,19 @@ impl CallTask {
     async fn last_gate(&mut self) -> Result<Option<Gate>, StoreError> {
         let store = self.app.store();
         let workspace = self.call.workspace_id;
-        if !store.do_not_call(workspace, std::slice::from_ref(&self.call.to)).await?.is_empty() {
+        if !store
+            .do_not_call(workspace, std::slice::from_ref(&self.call.to))
+            .await?
+            .is_empty()
+        {
             return Ok(Some(Gate::DoNotCall));
         }
-        let Some(campaign_id) = self.call.campaign_id() else { return Ok(None) };
-        let Some(campaign) = store.campaign(workspace, campaign_id).await? else { return Ok(Some(Gate::CampaignEnded)) };
+        let Some(campaign_id) = self.call.campaign_id() else {
+            return Ok(None);
+        };
+        let Some(campaign) = store.campaign(workspace, campaign_id).await? else {
+            return Ok(Some(Gate::CampaignEnded));
+        };
         Ok(campaign.closed_gate(self.app.now()))
     }
 
@@ -210,9 +221,21 @@ impl CallTask {
             record: self.call.record_call,
             rtp_timeout_ms: self.app.inner.settings.rtp_timeout_ms,
         };
-        let offer_sdp = self.app.inner.parts.voice.prepare(spec, voice).await.map_err(|error| error.to_string())?;
+        let offer_sdp = self
+            .app
+            .inner
+            .parts
+            .voice
+            .prepare(spec, voice)
+            .await
+            .map_err(|error| error.to_string())?;
         self.media_open = true;
-        let from = self.call.from.as_ref().map(|from| trunk.number_format.format(from)).unwrap_or_default();
+        let from = self
+            .call
+            .from
+            .as_ref()
+            .map(|from| trunk.number_format.format(from))
+            .unwrap_or_default();
         Ok(OriginateRequest {
             call_id: self.call.id,
             identity: SipIdentity::of(self.call.id),
@@ -226,7 +249,12 @@ impl CallTask {
 
     async fn trunk(&mut self) -> Result<Arc<Trunk>, String> {
         let id = self.call.trunk_id.ok_or("the call has no trunk")?;
-        let trunk = self.app.store().trunk(self.call.workspace_id, id).await.map_err(|error| error.to_string())?;
+        let trunk = self
+            .app
+            .store()
+            .trunk(self.call.workspace_id, id)
+            .await
+            .map_err(|error| error.to_string())?;
         trunk.map(Arc::new).ok_or_else(|| "the trunk is gone".to_owned())
     }
 
@@ -320,9 +348,10 @@ impl CallTask {
                 self.call.answered_at?;
                 self.app.pass(Failpoint::PostCallStarted).await;
                 Some(CallInput::MediaReleased {
-                    recording: summary
-                        .recording
-                        .map(|file| Recording { path: file.path, duration_ms: file.duration_ms }),
+                    recording: summary.recording.map(|file| Recording {
+                        path: file.path,
+                        duration_ms: file.duration_ms,
+                    }),
                     script: summary.script,
                 })
             }
@@ -344,7 +373,10 @@ impl CallTask {
                 Ok(Some(trunk)) => Arc::new(trunk),
                 Ok(None) | Err(_) => return false,
             };
-            let dialog = call.dialog.clone().unwrap_or_else(|| crate::closing::dialog_without_reply(&call, &trunk));
+            let dialog = call
+                .dialog
+                .clone()
+                .unwrap_or_else(|| crate::closing::dialog_without_reply(&call, &trunk));
             app.inner.parts.carrier.end_orphan(trunk, dialog).await
         }
     }

@@ -52,7 +52,11 @@ pub enum SingleRefusal {
 
 impl App {
     /// Takes a single call. It is durable when this returns, and dialled when a line is free.
-    pub async fn place_single_call(&self, workspace_id: WorkspaceId, single: SingleCall) -> Result<Call, SingleRefusal> {
+    pub async fn place_single_call(
+        &self,
+        workspace_id: WorkspaceId,
+        single: SingleCall,
+    ) -> Result<Call, SingleRefusal> {
         let store = self.store();
         let agent = store
             .agent(workspace_id, single.agent_id)
@@ -62,10 +66,17 @@ impl App {
         if phone::is_refused_destination(&single.to) {
             return Err(SingleRefusal::DestinationRefused);
         }
-        if !store.do_not_call(workspace_id, std::slice::from_ref(&single.to)).await?.is_empty() {
+        if !store
+            .do_not_call(workspace_id, std::slice::from_ref(&single.to))
+            .await?
+            .is_empty()
+        {
             return Err(SingleRefusal::DoNotCall);
         }
-        let workspace = store.workspace(workspace_id).await?.ok_or(SingleRefusal::AgentNotFound)?;
+        let workspace = store
+            .workspace(workspace_id)
+            .await?
+            .ok_or(SingleRefusal::AgentNotFound)?;
         let trunks = store.trunks(workspace_id).await?;
         let trunk = choose(&workspace, &trunks, agent.trunk_id).ok_or(SingleRefusal::NoTrunk)?;
         if agent.caller_id.is_none() && trunk.caller_ids.is_empty() {
@@ -75,7 +86,9 @@ impl App {
         let call = Call {
             workspace_id,
             id: CallId::new(self.next_id()),
-            origin: Origin::Single { dialect: single.dialect },
+            origin: Origin::Single {
+                dialect: single.dialect,
+            },
             agent_id: agent.id,
             trunk_id: None,
             from: None,
@@ -114,7 +127,9 @@ impl App {
 
     /// Ends a call, whatever its state. `None`: there is no such call. The end itself follows.
     pub async fn cancel_call(&self, workspace: WorkspaceId, id: CallId) -> Result<Option<Call>, StoreError> {
-        let Some(call) = self.store().call(workspace, id).await? else { return Ok(None) };
+        let Some(call) = self.store().call(workspace, id).await? else {
+            return Ok(None);
+        };
         let control = self.lock_calls().get(&id).cloned();
         match control {
             // A full queue or a task that just ended: its end is already on its way.

@@ -2,7 +2,9 @@
 
 use crate::App;
 use crate::library::SaveRefusal;
-use carillon_domain::campaign::{Campaign, CampaignInput, CampaignPolicy, CampaignStatus, LifecycleRefusal, PolicyProblem};
+use carillon_domain::campaign::{
+    Campaign, CampaignInput, CampaignPolicy, CampaignStatus, LifecycleRefusal, PolicyProblem,
+};
 use carillon_domain::ids::{AgentId, CampaignId, WorkspaceId};
 use carillon_domain::record::{AttemptKind, RecordState, Waiting};
 use carillon_domain::time::UnixMicros;
@@ -50,7 +52,10 @@ impl App {
     /// Makes a campaign, as a draft.
     pub async fn create_campaign(&self, workspace: WorkspaceId, new: NewCampaign) -> Result<Campaign, CampaignRefusal> {
         new.policy.check()?;
-        self.store().agent(workspace, new.agent_id).await?.ok_or(CampaignRefusal::AgentNotFound)?;
+        self.store()
+            .agent(workspace, new.agent_id)
+            .await?
+            .ok_or(CampaignRefusal::AgentNotFound)?;
         let now = self.now();
         let campaign = Campaign {
             workspace_id: workspace,
@@ -64,7 +69,8 @@ impl App {
             updated_at: now,
             version: 0,
         };
-        self.save(workspace, Change::PutCampaign(Box::new(campaign.clone()))).await?;
+        self.save(workspace, Change::PutCampaign(Box::new(campaign.clone())))
+            .await?;
         Ok(Campaign { version: 1, ..campaign })
     }
 
@@ -76,7 +82,11 @@ impl App {
         input: CampaignInput,
     ) -> Result<Campaign, CampaignRefusal> {
         loop {
-            let current = self.store().campaign(workspace, id).await?.ok_or(CampaignRefusal::NotFound)?;
+            let current = self
+                .store()
+                .campaign(workspace, id)
+                .await?
+                .ok_or(CampaignRefusal::NotFound)?;
             let next = current.handle(self.now(), input)?;
             if next == current {
                 return Ok(current);
@@ -98,12 +108,23 @@ impl App {
         changed: NewCampaign,
     ) -> Result<Campaign, CampaignRefusal> {
         changed.policy.check()?;
-        self.store().agent(workspace, changed.agent_id).await?.ok_or(CampaignRefusal::AgentNotFound)?;
+        self.store()
+            .agent(workspace, changed.agent_id)
+            .await?
+            .ok_or(CampaignRefusal::AgentNotFound)?;
         loop {
-            let current = self.store().campaign(workspace, id).await?.ok_or(CampaignRefusal::NotFound)?;
+            let current = self
+                .store()
+                .campaign(workspace, id)
+                .await?
+                .ok_or(CampaignRefusal::NotFound)?;
             if current.status.has_ended() {
                 let input = CampaignInput::Resume;
-                return Err(LifecycleRefusal::WrongStatus { input, status: current.status }.into());
+                return Err(LifecycleRefusal::WrongStatus {
+                    input,
+                    status: current.status,
+                }
+                .into());
             }
             let next = Campaign {
                 name: changed.name.clone(),
@@ -127,24 +148,39 @@ impl App {
         let transition = Transition::new(next.workspace_id).with(Change::PutCampaign(Box::new(next.clone())));
         self.commit(transition).await?;
         self.wake(Effect::WakeRunner);
-        Ok(Campaign { version: next.version + 1, ..next })
+        Ok(Campaign {
+            version: next.version + 1,
+            ..next
+        })
     }
 
     /// Records that a gate put off were put off by the old rules: they are due again now, and the new rules decide.
     async fn reschedule_held_records(&self, campaign: &Campaign) -> Result<(), StoreError> {
         let now = self.now();
         loop {
-            let waiting =
-                self.store().due_records(campaign.workspace_id, campaign.id, UnixMicros(i64::MAX), u32::MAX).await?;
+            let waiting = self
+                .store()
+                .due_records(campaign.workspace_id, campaign.id, UnixMicros(i64::MAX), u32::MAX)
+                .await?;
             let mut transition = Transition::new(campaign.workspace_id);
             for record in waiting {
-                let RecordState::Waiting(waiting) = &record.state else { continue };
+                let RecordState::Waiting(waiting) = &record.state else {
+                    continue;
+                };
                 let first = waiting.next == AttemptKind::First;
                 if waiting.due_at <= now || (waiting.held_by.is_none() && !first) {
                     continue;
                 }
-                let due_at = if first { campaign.first_attempt_at(now) } else { waiting.scheduled_at };
-                let state = RecordState::Waiting(Waiting { due_at, held_by: None, ..waiting.clone() });
+                let due_at = if first {
+                    campaign.first_attempt_at(now)
+                } else {
+                    waiting.scheduled_at
+                };
+                let state = RecordState::Waiting(Waiting {
+                    due_at,
+                    held_by: None,
+                    ..waiting.clone()
+                });
                 if state != record.state {
                     let mut moved = record.clone();
                     moved.state = state;

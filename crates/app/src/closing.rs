@@ -65,11 +65,21 @@ impl App {
         if endpoints.is_empty() {
             return Ok(Vec::new());
         }
-        let Some(workspace) = store.workspace(call.workspace_id).await? else { return Ok(Vec::new()) };
-        let context = RenderContext { workspace: &workspace, now };
+        let Some(workspace) = store.workspace(call.workspace_id).await? else {
+            return Ok(Vec::new());
+        };
+        let context = RenderContext {
+            workspace: &workspace,
+            now,
+        };
         let mut deliveries = Vec::new();
         for endpoint in endpoints {
-            for event in self.inner.parts.renderer.render(endpoint.dialect, Fact::CallEnded(call), &context) {
+            for event in self
+                .inner
+                .parts
+                .renderer
+                .render(endpoint.dialect, Fact::CallEnded(call), &context)
+            {
                 if !endpoint.wants(event.name, call.agent_id, call.campaign_id()) {
                     continue;
                 }
@@ -107,7 +117,11 @@ fn settle_unknown(call: &mut Call, campaign: &Campaign) {
 pub(crate) fn dialog_without_reply(call: &Call, trunk: &Trunk) -> DialogFacts {
     let host = trunk.domain.as_deref().unwrap_or(&trunk.host);
     let to = trunk.number_format.format(&call.to);
-    let from = call.from.as_ref().map(|from| trunk.number_format.format(from)).unwrap_or_default();
+    let from = call
+        .from
+        .as_ref()
+        .map(|from| trunk.number_format.format(from))
+        .unwrap_or_default();
     DialogFacts {
         identity: SipIdentity::of(call.id),
         invite_branch: None,

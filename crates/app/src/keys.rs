@@ -42,7 +42,9 @@ impl App {
     ) -> Result<NewKey, SaveRefusal> {
         let random: String = {
             let mut rng = rand::rng();
-            (0..40).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect()
+            (0..40)
+                .map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]))
+                .collect()
         };
         let secret = format!("{}{random}", visible_prefix(dialect));
         let key = ApiKey {
@@ -57,7 +59,10 @@ impl App {
             revoked_at: None,
         };
         self.store().put_api_key(key.clone()).await?;
-        Ok(NewKey { key, secret: Secret::new(secret) })
+        Ok(NewKey {
+            key,
+            secret: Secret::new(secret),
+        })
     }
 
     /// Ends a key at once.

@@ -125,8 +125,12 @@ impl App {
 
     /// Saves a workspace: a new one (version 0) or a changed one.
     pub async fn save_workspace(&self, workspace: Workspace) -> Result<Workspace, SaveRefusal> {
-        self.save(workspace.id, Change::PutWorkspace(Box::new(workspace.clone()))).await?;
-        Ok(Workspace { version: workspace.version + 1, ..workspace })
+        self.save(workspace.id, Change::PutWorkspace(Box::new(workspace.clone())))
+            .await?;
+        Ok(Workspace {
+            version: workspace.version + 1,
+            ..workspace
+        })
     }
 
     /// Makes an agent, or replaces the one with this id.
@@ -139,7 +143,11 @@ impl App {
         let (id, version, created_at) = match id {
             None => (AgentId::new(self.next_id()), 0, self.now()),
             Some(id) => {
-                let old = self.store().agent(workspace_id, id).await?.ok_or(SaveRefusal::NotFound)?;
+                let old = self
+                    .store()
+                    .agent(workspace_id, id)
+                    .await?
+                    .ok_or(SaveRefusal::NotFound)?;
                 (id, old.version, old.created_at)
             }
         };
@@ -169,8 +177,12 @@ impl App {
             created_at,
             version,
         };
-        self.save(workspace_id, Change::PutAgent(Box::new(agent.clone()))).await?;
-        Ok(Agent { version: version + 1, ..agent })
+        self.save(workspace_id, Change::PutAgent(Box::new(agent.clone())))
+            .await?;
+        Ok(Agent {
+            version: version + 1,
+            ..agent
+        })
     }
 
     /// Makes a trunk, or replaces the one with this id.
@@ -182,9 +194,14 @@ impl App {
     ) -> Result<Trunk, SaveRefusal> {
         let (id, version) = match id {
             None => (TrunkId::new(self.next_id()), 0),
-            Some(id) => {
-                (id, self.store().trunk(workspace_id, id).await?.ok_or(SaveRefusal::NotFound)?.version)
-            }
+            Some(id) => (
+                id,
+                self.store()
+                    .trunk(workspace_id, id)
+                    .await?
+                    .ok_or(SaveRefusal::NotFound)?
+                    .version,
+            ),
         };
         let trunk = Trunk {
             workspace_id,
@@ -205,13 +222,30 @@ impl App {
             enabled: new.enabled,
             version,
         };
-        self.save(workspace_id, Change::PutTrunk(Box::new(trunk.clone()))).await?;
-        Ok(Trunk { version: version + 1, ..trunk })
+        self.save(workspace_id, Change::PutTrunk(Box::new(trunk.clone())))
+            .await?;
+        Ok(Trunk {
+            version: version + 1,
+            ..trunk
+        })
     }
 
     /// Adds a clip whose samples are already in the library's folder.
-    pub async fn add_clip(&self, workspace_id: WorkspaceId, id: ClipId, name: String, duration_ms: u64) -> Result<Clip, SaveRefusal> {
-        let clip = Clip { workspace_id, id, name, duration_ms, created_at: self.now(), version: 0 };
+    pub async fn add_clip(
+        &self,
+        workspace_id: WorkspaceId,
+        id: ClipId,
+        name: String,
+        duration_ms: u64,
+    ) -> Result<Clip, SaveRefusal> {
+        let clip = Clip {
+            workspace_id,
+            id,
+            name,
+            duration_ms,
+            created_at: self.now(),
+            version: 0,
+        };
         self.save(workspace_id, Change::PutClip(Box::new(clip.clone()))).await?;
         Ok(Clip { version: 1, ..clip })
     }
@@ -226,15 +260,42 @@ impl App {
         let (id, version, created_at) = match id {
             None => (EndpointId::new(self.next_id()), 0, self.now()),
             Some(id) => {
-                let old = self.store().endpoint(workspace_id, id).await?.ok_or(SaveRefusal::NotFound)?;
+                let old = self
+                    .store()
+                    .endpoint(workspace_id, id)
+                    .await?
+                    .ok_or(SaveRefusal::NotFound)?;
                 (id, old.version, old.created_at)
             }
         };
-        let NewEndpoint { url, secret, events, agent_id, campaign_id, dialect, enabled } = new;
-        let endpoint =
-            Endpoint { workspace_id, id, url, secret, events, agent_id, campaign_id, dialect, enabled, created_at, version };
-        self.save(workspace_id, Change::PutEndpoint(Box::new(endpoint.clone()))).await?;
-        Ok(Endpoint { version: version + 1, ..endpoint })
+        let NewEndpoint {
+            url,
+            secret,
+            events,
+            agent_id,
+            campaign_id,
+            dialect,
+            enabled,
+        } = new;
+        let endpoint = Endpoint {
+            workspace_id,
+            id,
+            url,
+            secret,
+            events,
+            agent_id,
+            campaign_id,
+            dialect,
+            enabled,
+            created_at,
+            version,
+        };
+        self.save(workspace_id, Change::PutEndpoint(Box::new(endpoint.clone())))
+            .await?;
+        Ok(Endpoint {
+            version: version + 1,
+            ..endpoint
+        })
     }
 
     /// Puts numbers on the do-not-call list.
@@ -248,7 +309,14 @@ impl App {
         let added_at = self.now();
         let entries: Vec<DoNotCallEntry> = phones
             .into_iter()
-            .map(|phone| DoNotCallEntry { workspace_id, phone, scope, reason: reason.to_owned(), added_at, call_id: None })
+            .map(|phone| DoNotCallEntry {
+                workspace_id,
+                phone,
+                scope,
+                reason: reason.to_owned(),
+                added_at,
+                call_id: None,
+            })
             .collect();
         let mut transition = Transition::new(workspace_id);
         for entry in &entries {
@@ -261,7 +329,10 @@ impl App {
 
     /// Takes a number off the do-not-call list.
     pub async fn remove_do_not_call(&self, workspace: WorkspaceId, phone: PhoneNumber) -> Result<(), SaveRefusal> {
-        let on_list = self.store().do_not_call(workspace, std::slice::from_ref(&phone)).await?;
+        let on_list = self
+            .store()
+            .do_not_call(workspace, std::slice::from_ref(&phone))
+            .await?;
         if on_list.is_empty() {
             return Err(SaveRefusal::NotFound);
         }
@@ -271,13 +342,20 @@ impl App {
     /// Sends a delivery again, body byte for byte, under the same event id.
     pub async fn replay_delivery(&self, workspace: WorkspaceId, id: DeliveryId) -> Result<Delivery, SaveRefusal> {
         loop {
-            let delivery = self.store().delivery(workspace, id).await?.ok_or(SaveRefusal::NotFound)?;
+            let delivery = self
+                .store()
+                .delivery(workspace, id)
+                .await?
+                .ok_or(SaveRefusal::NotFound)?;
             let next = delivery.handle(self.now(), &DeliveryInput::Replay);
             let transition = Transition::new(workspace).with(Change::PutDelivery(Box::new(next.clone())));
             match self.commit(transition).await {
                 Ok(()) => {
                     self.wake(Effect::WakeWebhooks);
-                    return Ok(Delivery { version: next.version + 1, ..next });
+                    return Ok(Delivery {
+                        version: next.version + 1,
+                        ..next
+                    });
                 }
                 Err(CommitError::Stale(_)) => {}
                 Err(other) => return Err(other.into()),

@@ -64,8 +64,11 @@ impl App {
         campaign_id: CampaignId,
         records: Vec<NewRecord>,
     ) -> Result<PushReceipt, PushRefusal> {
-        let campaign =
-            self.store().campaign(workspace, campaign_id).await?.ok_or(PushRefusal::CampaignNotFound)?;
+        let campaign = self
+            .store()
+            .campaign(workspace, campaign_id)
+            .await?
+            .ok_or(PushRefusal::CampaignNotFound)?;
         if !campaign.accepts_pushes() {
             return Err(PushRefusal::NotAccepting(campaign.status));
         }
@@ -98,7 +101,12 @@ impl App {
                 id,
                 campaign_id,
                 phone: new.phone,
-                state: RecordState::Waiting(Waiting { next: AttemptKind::First, scheduled_at: now, due_at, held_by: None }),
+                state: RecordState::Waiting(Waiting {
+                    next: AttemptKind::First,
+                    scheduled_at: now,
+                    due_at,
+                    held_by: None,
+                }),
                 variables,
                 app_user_id: new.app_user_id,
                 app_session_id: new.app_session_id,
@@ -135,7 +143,9 @@ impl App {
         };
         let now = self.now();
         let lines = self.lines_in_use().await?;
-        let loaded = self.load_view(&campaign, std::slice::from_ref(record), &lines, now).await?;
+        let loaded = self
+            .load_view(&campaign, std::slice::from_ref(record), &lines, now)
+            .await?;
         Ok(why_not_yet(&loaded.view(&campaign), record, now))
     }
 

@@ -74,7 +74,10 @@ impl LoadedView {
             },
             campaign_live: self.campaign_live,
             workspace_live: self.workspace_live,
-            workspace_max: self.workspace.as_ref().map_or(0, |workspace| workspace.max_concurrent_calls),
+            workspace_max: self
+                .workspace
+                .as_ref()
+                .map_or(0, |workspace| workspace.max_concurrent_calls),
             do_not_call: &self.do_not_call,
             calls_today: &self.calls_today,
         }
@@ -106,7 +109,10 @@ impl App {
             let looked_at = Instant::now();
             let sleep = match self.look(&mut rates, turn).await {
                 Ok(next) if next.at_once => Duration::ZERO,
-                Ok(next) => next.at.map_or(LONGEST_SLEEP, |at| at.since(self.now())).min(LONGEST_SLEEP),
+                Ok(next) => next
+                    .at
+                    .map_or(LONGEST_SLEEP, |at| at.since(self.now()))
+                    .min(LONGEST_SLEEP),
                 Err(error) => {
                     tracing::warn!(%error, "the runner could not read or write the store; it will look again");
                     STORE_PAUSE
@@ -157,9 +163,13 @@ impl App {
     async fn tick(&self, campaign: Campaign) -> Campaign {
         match campaign.handle(self.now(), CampaignInput::Tick) {
             Ok(ticked) if ticked != campaign => {
-                let transition = Transition::new(ticked.workspace_id).with(Change::PutCampaign(Box::new(ticked.clone())));
+                let transition =
+                    Transition::new(ticked.workspace_id).with(Change::PutCampaign(Box::new(ticked.clone())));
                 match self.commit(transition).await {
-                    Ok(()) => Campaign { version: ticked.version + 1, ..ticked },
+                    Ok(()) => Campaign {
+                        version: ticked.version + 1,
+                        ..ticked
+                    },
                     Err(error) => {
                         tracing::info!(campaign = %campaign.id, %error, "a campaign's date could not be applied yet");
                         campaign
@@ -173,18 +183,27 @@ impl App {
     /// Closes records that still wait in an ended campaign; true while there may be more.
     async fn settle(&self, campaign: &Campaign) -> Result<bool, StoreError> {
         let now = self.now();
-        let waiting =
-            self.store().due_records(campaign.workspace_id, campaign.id, UnixMicros(i64::MAX), SETTLE_BATCH).await?;
+        let waiting = self
+            .store()
+            .due_records(campaign.workspace_id, campaign.id, UnixMicros(i64::MAX), SETTLE_BATCH)
+            .await?;
         let mut transition = Transition::new(campaign.workspace_id);
         for record in &waiting {
             let mut closed = record.clone();
-            closed.state = if record.reached_a_person() { RecordState::Completed } else { RecordState::Failed };
+            closed.state = if record.reached_a_person() {
+                RecordState::Completed
+            } else {
+                RecordState::Failed
+            };
             closed.final_reason = campaign.status.final_reason().map(str::to_owned);
             closed.updated_at = now;
             transition = transition.with(Change::PutRecord(Box::new(closed)));
         }
         if waiting.is_empty() {
-            let settled = Campaign { settled: true, ..campaign.clone() };
+            let settled = Campaign {
+                settled: true,
+                ..campaign.clone()
+            };
             transition = transition.with(Change::PutCampaign(Box::new(settled)));
         }
         if let Err(error) = self.commit(transition).await {
@@ -203,7 +222,9 @@ impl App {
         let now = self.now();
         let store = self.store();
         let limit = campaign.policy.max_concurrent_calls.saturating_add(LOOK_AHEAD).min(512);
-        let due = store.due_records(campaign.workspace_id, campaign.id, now, limit).await?;
+        let due = store
+            .due_records(campaign.workspace_id, campaign.id, now, limit)
+            .await?;
         if due.is_empty() {
             next.by(store.next_due_at(campaign.workspace_id, campaign.id).await?);
             return Ok(());
@@ -220,7 +241,12 @@ impl App {
         let looked_at_all_due = due.len() < usize::try_from(limit).unwrap_or(usize::MAX);
 
         let mut kept = Transition::new(campaign.workspace_id);
-        for record in decision.suppressed.into_iter().map(|s| s.record).chain(decision.waits.into_iter().map(|w| w.record)) {
+        for record in decision
+            .suppressed
+            .into_iter()
+            .map(|s| s.record)
+            .chain(decision.waits.into_iter().map(|w| w.record))
+        {
             next.by(record.due_at());
             kept = kept.with(Change::PutRecord(Box::new(record)));
         }
@@ -237,14 +263,23 @@ impl App {
             for dial in decision.dials {
                 let call_id = CallId::new(self.next_id());
                 let (record, call) = new_call(&view, agent, &dial.record, call_id, now);
-                let step = call.handle(now, CallInput::Dispatch { trunk_id: trunk.id, from: from.clone() });
+                let step = call.handle(
+                    now,
+                    CallInput::Dispatch {
+                        trunk_id: trunk.id,
+                        from: from.clone(),
+                    },
+                );
                 transitions.push(self.dial_transition(campaign, record, &step.call, now));
                 calls.push(step.call);
             }
             self.commit_and_place(transitions, calls, trunk, rates, lines).await;
         }
         if looked_at_all_due {
-            next.by(store.next_due_at(campaign.workspace_id, campaign.id).await?.filter(|at| *at > now));
+            next.by(store
+                .next_due_at(campaign.workspace_id, campaign.id)
+                .await?
+                .filter(|at| *at > now));
         }
         Ok(())
     }
@@ -255,9 +290,16 @@ impl App {
         if let Some(cap) = campaign.policy.max_calls_per_number_per_day
             && let Some(counter) = daily_counter(campaign, &record.phone, now)
         {
-            transition = transition.with(Change::AddToCounter { counter, add: 1, max: Some(i64::from(cap)), floor: None });
+            transition = transition.with(Change::AddToCounter {
+                counter,
+                add: 1,
+                max: Some(i64::from(cap)),
+                floor: None,
+            });
         }
-        transition.with(Change::PutRecord(Box::new(record))).with(Change::PutCall(Box::new(call.clone())))
+        transition
+            .with(Change::PutRecord(Box::new(record)))
+            .with(Change::PutCall(Box::new(call.clone())))
     }
 
     async fn commit_and_place(
@@ -297,7 +339,10 @@ impl App {
         let workspace = store.workspace(id).await?;
         let trunks = store.trunks(id).await?;
         let agent = store.agent(id, campaign.agent_id).await?;
-        let trunk = workspace.as_ref().and_then(|workspace| choose(workspace, &trunks, campaign.policy.trunk_id)).cloned();
+        let trunk = workspace
+            .as_ref()
+            .and_then(|workspace| choose(workspace, &trunks, campaign.policy.trunk_id))
+            .cloned();
         let phones: Vec<PhoneNumber> = records.iter().map(|record| record.phone.clone()).collect();
         let entries = store.do_not_call(id, &phones).await?;
         let mut calls_today = BTreeMap::new();
@@ -314,7 +359,10 @@ impl App {
             }
         }
         Ok(LoadedView {
-            trunk_live: trunk.as_ref().and_then(|trunk| lines.trunks.get(&trunk.id).copied()).unwrap_or(0),
+            trunk_live: trunk
+                .as_ref()
+                .and_then(|trunk| lines.trunks.get(&trunk.id).copied())
+                .unwrap_or(0),
             campaign_live: lines.campaigns.get(&campaign.id).copied().unwrap_or(0),
             workspace_live: lines.workspaces.get(&id).copied().unwrap_or(0),
             starts_allowed: trunk.as_ref().map_or(0, |trunk| trunk.calls_per_second),
@@ -340,12 +388,18 @@ impl App {
                 continue;
             }
             next.by(call.deadline);
-            let Some(workspace) = self.store().workspace(call.workspace_id).await? else { continue };
+            let Some(workspace) = self.store().workspace(call.workspace_id).await? else {
+                continue;
+            };
             let trunks = self.store().trunks(call.workspace_id).await?;
             let agent = self.store().agent(call.workspace_id, call.agent_id).await?;
             let wanted = agent.as_ref().and_then(|agent| agent.trunk_id);
-            let Some(trunk) = choose(&workspace, &trunks, wanted) else { continue };
-            let from = agent.and_then(|agent| agent.caller_id).or_else(|| trunk.caller_ids.first().cloned());
+            let Some(trunk) = choose(&workspace, &trunks, wanted) else {
+                continue;
+            };
+            let from = agent
+                .and_then(|agent| agent.caller_id)
+                .or_else(|| trunk.caller_ids.first().cloned());
             let Some(from) = from else { continue };
             let in_use = |map: &BTreeMap<TrunkId, u32>| map.get(&trunk.id).copied().unwrap_or(0);
             let workspace_live = lines.workspaces.get(&workspace.id).copied().unwrap_or(0);
@@ -357,9 +411,16 @@ impl App {
                 next.by(rate.next_start_at(trunk.calls_per_second, now));
                 continue;
             }
-            let step = call.handle(now, CallInput::Dispatch { trunk_id: trunk.id, from });
+            let step = call.handle(
+                now,
+                CallInput::Dispatch {
+                    trunk_id: trunk.id,
+                    from,
+                },
+            );
             let transition = Transition::new(workspace.id).with(Change::PutCall(Box::new(step.call.clone())));
-            self.commit_and_place(vec![transition], vec![step.call], trunk, rates, lines).await;
+            self.commit_and_place(vec![transition], vec![step.call], trunk, rates, lines)
+                .await;
         }
         Ok(())
     }

@@ -9,7 +9,10 @@ impl App {
     /// Takes up every open call of an earlier life. Queued ones are the runner's.
     pub(crate) async fn recover_open_calls(&self) -> Result<(), StoreError> {
         let open = self.store().open_calls().await?;
-        let orphans: Vec<Call> = open.into_iter().filter(|call| call.state != CallState::Queued).collect();
+        let orphans: Vec<Call> = open
+            .into_iter()
+            .filter(|call| call.state != CallState::Queued)
+            .collect();
         if !orphans.is_empty() {
             tracing::warn!(calls = orphans.len(), "calls of an earlier run are ended and settled");
         }
@@ -34,7 +37,9 @@ impl App {
         let now = self.now();
         for call in self.store().open_calls().await? {
             // A task watches its own deadline; a call without one has lost its task.
-            let late = call.deadline.is_some_and(|deadline| now >= deadline + self.inner.settings.sweep_interval);
+            let late = call
+                .deadline
+                .is_some_and(|deadline| now >= deadline + self.inner.settings.sweep_interval);
             let owned = self.lock_calls().contains_key(&call.id);
             if late && !owned && call.state != CallState::Queued {
                 metrics::counter!("carillon_calls_swept_total").increment(1);

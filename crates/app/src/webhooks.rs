@@ -23,7 +23,10 @@ pub struct WebhookSettings {
 
 impl Default for WebhookSettings {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), concurrency: 64 }
+        Self {
+            timeout: Duration::from_secs(10),
+            concurrency: 64,
+        }
     }
 }
 
@@ -62,7 +65,10 @@ impl App {
             }
             if self.lock_sending().insert(delivery.id) {
                 room -= 1;
-                let guard = SendingGuard { app: self.clone(), id: delivery.id };
+                let guard = SendingGuard {
+                    app: self.clone(),
+                    id: delivery.id,
+                };
                 let app = self.clone();
                 self.spawn(async move {
                     let _guard = guard;
@@ -82,10 +88,12 @@ impl App {
     async fn send(&self, delivery: Delivery) {
         let reply = match self.store().endpoint(delivery.workspace_id, delivery.endpoint_id).await {
             Err(error) => return tracing::warn!(%error, "a webhook endpoint could not be read; it will be tried again"),
-            Ok(None) => Err(Reply::Refused { reason: "the endpoint was removed".to_owned() }),
-            Ok(Some(endpoint)) if !endpoint.enabled => {
-                Err(Reply::Refused { reason: "the endpoint is switched off".to_owned() })
-            }
+            Ok(None) => Err(Reply::Refused {
+                reason: "the endpoint was removed".to_owned(),
+            }),
+            Ok(Some(endpoint)) if !endpoint.enabled => Err(Reply::Refused {
+                reason: "the endpoint is switched off".to_owned(),
+            }),
             Ok(Some(endpoint)) => Ok(endpoint),
         };
         let sent_at = self.now();
@@ -95,9 +103,17 @@ impl App {
             Ok(endpoint) => {
                 let parts = &self.inner.parts;
                 let id = event_id(delivery.id);
-                let headers = parts.renderer.sign(&endpoint, &delivery.event, &id, &delivery.body, sent_at).0;
+                let headers = parts
+                    .renderer
+                    .sign(&endpoint, &delivery.event, &id, &delivery.body, sent_at)
+                    .0;
                 let timeout = self.inner.settings.webhooks.timeout;
-                let request = WebhookRequest { url: endpoint.url, headers, body: delivery.body.clone(), timeout };
+                let request = WebhookRequest {
+                    url: endpoint.url,
+                    headers,
+                    body: delivery.body.clone(),
+                    timeout,
+                };
                 parts.transport.post(request).await
             }
         };

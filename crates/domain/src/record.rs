@@ -206,7 +206,11 @@ impl Record {
 
     /// Dials so far. An attempt that a gate refused before anything was sent is none.
     pub fn attempt_count(&self) -> u32 {
-        let dialled = self.attempts.iter().filter(|attempt| attempt.outcome != Some(Outcome::Refused)).count();
+        let dialled = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.outcome != Some(Outcome::Refused))
+            .count();
         u32::try_from(dialled).unwrap_or(u32::MAX)
     }
 
@@ -217,6 +221,8 @@ impl Record {
 
     /// Whether a person answered any attempt.
     pub fn reached_a_person(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.answered && attempt.outcome != Some(Outcome::Voicemail))
+        self.attempts.iter().any(|attempt| {
+            attempt.answered && !matches!(attempt.outcome, Some(Outcome::Voicemail | Outcome::NotConnected))
+        })
     }
 }

@@ -190,7 +190,11 @@ pub struct ScriptRun {
 impl ScriptRun {
     /// A script that has not started.
     pub fn new(script: Script) -> Self {
-        Self { script, phase: Phase::Idle, result: ScriptResult::default() }
+        Self {
+            script,
+            phase: Phase::Idle,
+            result: ScriptResult::default(),
+        }
     }
 
     /// What is known so far; the final result when the far end hangs up in the middle.
@@ -264,11 +268,17 @@ impl ScriptRun {
     }
 
     fn again_or_finish(&mut self, play: u8) -> Vec<ScriptOutput> {
-        if play < self.prompt().1 { self.play_prompt(play + 1) } else { self.finish() }
+        if play < self.prompt().1 {
+            self.play_prompt(play + 1)
+        } else {
+            self.finish()
+        }
     }
 
     fn key_pressed(&mut self, now: UnixMicros, play: u8, digit: Digit) -> Vec<ScriptOutput> {
-        let Script::Press1 { keys, .. } = &self.script else { return Vec::new() };
+        let Script::Press1 { keys, .. } = &self.script else {
+            return Vec::new();
+        };
         let Some(action) = keys.get(&digit).cloned() else {
             let mut outputs = vec![ScriptOutput::StopPlayback];
             outputs.extend(self.again_or_finish(play));

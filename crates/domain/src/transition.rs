@@ -25,7 +25,11 @@ pub struct Transition {
 impl Transition {
     /// A transition without anything in it yet.
     pub fn new(workspace_id: WorkspaceId) -> Self {
-        Self { workspace_id, changes: Vec::new(), effects: Vec::new() }
+        Self {
+            workspace_id,
+            changes: Vec::new(),
+            effects: Vec::new(),
+        }
     }
 
     /// Adds a change.

@@ -90,12 +90,14 @@ impl NumberFormat {
         match self {
             Self::E164 => number.as_str().to_owned(),
             Self::Digits => number.digits().to_owned(),
-            Self::National { country_code, prefix, international_prefix } => {
-                match number.digits().strip_prefix(country_code.as_str()) {
-                    Some(national) => format!("{prefix}{national}"),
-                    None => format!("{international_prefix}{}", number.digits()),
-                }
-            }
+            Self::National {
+                country_code,
+                prefix,
+                international_prefix,
+            } => match number.digits().strip_prefix(country_code.as_str()) {
+                Some(national) => format!("{prefix}{national}"),
+                None => format!("{international_prefix}{}", number.digits()),
+            },
         }
     }
 }
@@ -121,7 +123,12 @@ const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 impl StartRate {
     /// How many calls may start at `now`.
     pub fn allowed(&self, calls_per_second: u32, now: UnixMicros) -> u32 {
-        let lately = self.starts.iter().rev().take_while(|start| **start + SECOND > now).count();
+        let lately = self
+            .starts
+            .iter()
+            .rev()
+            .take_while(|start| **start + SECOND > now)
+            .count();
         calls_per_second.saturating_sub(u32::try_from(lately).unwrap_or(u32::MAX))
     }
 

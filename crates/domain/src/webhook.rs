@@ -204,12 +204,16 @@ impl Delivery {
 }
 
 fn retry_at(now: UnixMicros, round: u32, retry_after_s: Option<u32>) -> DeliveryState {
-    let wait = usize::try_from(round).ok().and_then(|index| RETRY_SCHEDULE_S.get(index));
+    let wait = usize::try_from(round)
+        .ok()
+        .and_then(|index| RETRY_SCHEDULE_S.get(index));
     match wait {
         // A receiver may ask for more time, but not put us off for longer than the longest wait of the schedule.
         Some(wait_s) => {
             let asked = u64::from(retry_after_s.unwrap_or(0)).min(RETRY_SCHEDULE_S[RETRY_SCHEDULE_S.len() - 1]);
-            DeliveryState::Pending { due_at: now + Duration::from_secs((*wait_s).max(asked)) }
+            DeliveryState::Pending {
+                due_at: now + Duration::from_secs((*wait_s).max(asked)),
+            }
         }
         None => DeliveryState::Exhausted { at: now },
     }
@@ -248,7 +252,10 @@ mod tests {
     }
 
     fn status(code: u16) -> DeliveryInput {
-        DeliveryInput::Replied(Reply::Status { code, retry_after_s: None })
+        DeliveryInput::Replied(Reply::Status {
+            code,
+            retry_after_s: None,
+        })
     }
 
     #[test]
@@ -274,7 +281,12 @@ mod tests {
 
     #[test]
     fn retry_after_may_lengthen_a_wait_but_not_without_bound() {
-        let input = |s| DeliveryInput::Replied(Reply::Status { code: 429, retry_after_s: Some(s) });
+        let input = |s| {
+            DeliveryInput::Replied(Reply::Status {
+                code: 429,
+                retry_after_s: Some(s),
+            })
+        };
         let due = |s| delivery().handle(UnixMicros(0), &input(s)).due_at();
         assert_eq!(due(3), Some(UnixMicros::from_seconds(10)));
         assert_eq!(due(99), Some(UnixMicros::from_seconds(99)));
@@ -283,14 +295,24 @@ mod tests {
 
     #[test]
     fn a_replay_starts_the_schedule_again_and_keeps_the_event_id() {
-        let exhausted = Delivery { state: DeliveryState::Exhausted { at: UnixMicros(1) }, round: 8, ..delivery() };
+        let exhausted = Delivery {
+            state: DeliveryState::Exhausted { at: UnixMicros(1) },
+            round: 8,
+            ..delivery()
+        };
         let next = exhausted.handle(UnixMicros(9), &DeliveryInput::Replay);
-        assert_eq!((next.state, next.round), (DeliveryState::Pending { due_at: UnixMicros(9) }, 0));
+        assert_eq!(
+            (next.state, next.round),
+            (DeliveryState::Pending { due_at: UnixMicros(9) }, 0)
+        );
         assert_eq!(event_id(next.id), event_id(exhausted.id));
     }
 
     #[test]
     fn event_ids_have_the_form_of_a_ulid() {
-        assert_eq!(event_id(DeliveryId::new(Uuid::from_u128(33))), "evt_00000000000000000000000011");
+        assert_eq!(
+            event_id(DeliveryId::new(Uuid::from_u128(33))),
+            "evt_00000000000000000000000011"
+        );
     }
 }

@@ -1,2 +1,13 @@
-//! The `carillon` binary.
-fn main() {}
+//! The `carillon` binary: wiring, HTTP, command line.
+
+mod bootstrap;
+mod cli;
+mod config;
+mod failpoints;
+mod http;
+mod webhook_client;
+mod wiring;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

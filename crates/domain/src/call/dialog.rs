@@ -16,7 +16,10 @@ impl SipIdentity {
     /// The names of the attempt.
     pub fn of(call_id: CallId) -> Self {
         let simple = call_id.uuid().simple().to_string();
-        Self { sip_call_id: format!("{simple}@carillon"), local_tag: format!("c{}", &simple[16..]) }
+        Self {
+            sip_call_id: format!("{simple}@carillon"),
+            local_tag: format!("c{}", &simple[16..]),
+        }
     }
 }
 

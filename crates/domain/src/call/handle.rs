@@ -115,9 +115,11 @@ impl Call {
             (S::Dialing | S::Ringing, I::Cancel) => call.hang_up(now, Outcome::Cancelled, "cancelled"),
             (S::Dialing | S::Ringing, I::NotAcceptable(reason)) => call.hang_up(now, Outcome::NotConnected, &reason),
             (S::Dialing | S::Ringing, I::ScriptFailed(reason)) => call.hang_up(now, Outcome::InternalError, &reason),
-            (S::Dialing | S::Ringing, I::RemoteHangUp(reason)) => {
-                call.gone(now, Outcome::NotConnected, reason.as_deref().unwrap_or("BYE before an answer"))
-            }
+            (S::Dialing | S::Ringing, I::RemoteHangUp(reason)) => call.gone(
+                now,
+                Outcome::NotConnected,
+                reason.as_deref().unwrap_or("BYE before an answer"),
+            ),
             (S::Dialing | S::Ringing, I::LocalHangUp { confirmed }) => {
                 call.gone(now, Outcome::NotConnected, ended_by_us(confirmed))
             }
@@ -285,12 +287,20 @@ impl Call {
     }
 
     fn wire_so_far(&self) -> WireState {
-        if self.answered_at.is_some() { WireState::Final } else { WireState::Unknown }
+        if self.answered_at.is_some() {
+            WireState::Final
+        } else {
+            WireState::Unknown
+        }
     }
 }
 
 fn ended_by_us(confirmed: bool) -> &'static str {
-    if confirmed { "the carrier ended the leg" } else { "the carrier gave the leg up" }
+    if confirmed {
+        "the carrier ended the leg"
+    } else {
+        "the carrier gave the leg up"
+    }
 }
 
 fn end(outcome: Outcome, reason: &str, wire: WireState) -> CallEnd {

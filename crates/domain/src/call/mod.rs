@@ -7,6 +7,9 @@ mod dialog;
 mod handle;
 mod outcome;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub use dialog::{DialogFacts, SipIdentity};
 pub use handle::{CallInput, CallStep, DIAL_GRACE, HANG_UP_DEADLINE, POST_CALL_DEADLINE, QUEUE_LIFETIME};
 pub use outcome::{CallFailure, Outcome, RetryCondition, WireState};
@@ -218,6 +221,7 @@ impl Call {
 
     /// From answer to end; zero when it was not answered, `now` standing in for an end that has not come.
     pub fn talk_time(&self, now: UnixMicros) -> Duration {
-        self.answered_at.map_or(Duration::ZERO, |answered| self.ended_at.unwrap_or(now).since(answered))
+        self.answered_at
+            .map_or(Duration::ZERO, |answered| self.ended_at.unwrap_or(now).since(answered))
     }
 }

@@ -25,7 +25,11 @@ pub fn after_call(record: &Record, campaign: &Campaign, call: &Call, now: UnixMi
         next.dnc_reason = Some("asked for on a call".to_owned());
         return next;
     }
-    if call.end.as_ref().is_some_and(|end| end.gate == Some(super::Gate::DoNotCall)) {
+    if call
+        .end
+        .as_ref()
+        .is_some_and(|end| end.gate == Some(super::Gate::DoNotCall))
+    {
         next.state = RecordState::Dnc;
         next.dnc_at = Some(now);
         next.dnc_reason = Some("on the do-not-call list".to_owned());
@@ -43,7 +47,12 @@ pub fn after_call(record: &Record, campaign: &Campaign, call: &Call, now: UnixMi
                 AttemptKind::Callback if call.result.call_back_at.is_some() => next.callbacks += 1,
                 AttemptKind::First | AttemptKind::Retry | AttemptKind::FollowUp | AttemptKind::Callback => {}
             }
-            RecordState::Waiting(Waiting { next: kind, scheduled_at: at, due_at: at, held_by: None })
+            RecordState::Waiting(Waiting {
+                next: kind,
+                scheduled_at: at,
+                due_at: at,
+                held_by: None,
+            })
         }
         None => final_state(&next),
     };
@@ -51,7 +60,11 @@ pub fn after_call(record: &Record, campaign: &Campaign, call: &Call, now: UnixMi
 }
 
 fn final_state(record: &Record) -> RecordState {
-    if record.reached_a_person() { RecordState::Completed } else { RecordState::Failed }
+    if record.reached_a_person() {
+        RecordState::Completed
+    } else {
+        RecordState::Failed
+    }
 }
 
 fn next_wait(record: &Record, campaign: &Campaign, call: &Call, now: UnixMicros) -> Option<(AttemptKind, UnixMicros)> {
@@ -80,7 +93,9 @@ fn next_wait(record: &Record, campaign: &Campaign, call: &Call, now: UnixMicros)
         .iter()
         .filter(|attempt| attempt.outcome.and_then(crate::call::Outcome::retry_condition) == Some(condition))
         .count();
-    let wait = policy.retry.wait_after(condition, u32::try_from(nth).unwrap_or(u32::MAX))?;
+    let wait = policy
+        .retry
+        .wait_after(condition, u32::try_from(nth).unwrap_or(u32::MAX))?;
     let asked_by_far_end = call.end.as_ref().and_then(|end| end.retry_after_s).unwrap_or(0);
     let wait = wait.max(Duration::from_secs(u64::from(asked_by_far_end)));
     Some((AttemptKind::Retry, call.ended_at.unwrap_or(now) + wait))

@@ -86,7 +86,10 @@ pub struct Wait {
 
 /// Whom of `due` (sorted by due time) to dial at `now`.
 pub fn decide(view: &CampaignView<'_>, due: &[Record], now: UnixMicros) -> Decision {
-    let mut decision = Decision { held: campaign_gates(view, now), ..Decision::default() };
+    let mut decision = Decision {
+        held: campaign_gates(view, now),
+        ..Decision::default()
+    };
     decision.wake_at = decision.held.iter().filter_map(|held| held.opens_at).min();
     // Lines and calls per second may be used up while records are still put off or suppressed; the rest closes everything.
     if decision.held.iter().any(|held| !is_capacity(held.gate)) {
@@ -94,16 +97,22 @@ pub fn decide(view: &CampaignView<'_>, due: &[Record], now: UnixMicros) -> Decis
     }
     let mut free = free_lines(view);
     for record in due {
-        let RecordState::Waiting(waiting) = &record.state else { continue };
+        let RecordState::Waiting(waiting) = &record.state else {
+            continue;
+        };
         if waiting.due_at > now {
             continue;
         }
         if let Some(entry) = view.do_not_call.get(&record.phone) {
-            decision.suppressed.push(Suppress { record: suppressed(record, entry, now) });
+            decision.suppressed.push(Suppress {
+                record: suppressed(record, entry, now),
+            });
             continue;
         }
         match record_gates(view, record, waiting, now).into_iter().next() {
-            Some(held) => decision.waits.push(Wait { record: put_off(record, waiting, held, now) }),
+            Some(held) => decision.waits.push(Wait {
+                record: put_off(record, waiting, held, now),
+            }),
             None if free > 0 => {
                 free -= 1;
                 decision.dials.push(Dial { record: record.clone() });
@@ -117,17 +126,28 @@ pub fn decide(view: &CampaignView<'_>, due: &[Record], now: UnixMicros) -> Decis
 /// Every gate that holds a record now, and when each opens. Empty for a record that is about to be dialled, is being
 /// called or is final.
 pub fn why_not_yet(view: &CampaignView<'_>, record: &Record, now: UnixMicros) -> Vec<Held> {
-    let RecordState::Waiting(waiting) = &record.state else { return Vec::new() };
+    let RecordState::Waiting(waiting) = &record.state else {
+        return Vec::new();
+    };
     let mut held = campaign_gates(view, now);
     if view.do_not_call.contains_key(&record.phone) {
-        held.push(Held { gate: Gate::DoNotCall, opens_at: None });
+        held.push(Held {
+            gate: Gate::DoNotCall,
+            opens_at: None,
+        });
     }
     held.extend(record_gates(view, record, waiting, now));
     held
 }
 
 /// The record in progress and its call, `Queued`: dispatch it at once.
-pub fn new_call(view: &CampaignView<'_>, agent: &Agent, record: &Record, call_id: CallId, now: UnixMicros) -> (Record, Call) {
+pub fn new_call(
+    view: &CampaignView<'_>,
+    agent: &Agent,
+    record: &Record,
+    call_id: CallId,
+    now: UnixMicros,
+) -> (Record, Call) {
     let kind = match &record.state {
         RecordState::Waiting(waiting) => waiting.next,
         _ => AttemptKind::Retry,
@@ -137,7 +157,13 @@ pub fn new_call(view: &CampaignView<'_>, agent: &Agent, record: &Record, call_id
     in_progress.state = RecordState::InProgress { call_id };
     in_progress.max_attempts = view.campaign.policy.retry.max_attempts;
     in_progress.updated_at = now;
-    in_progress.attempts.push(Attempt { call_id, number: attempt, kind, outcome: None, answered: false });
+    in_progress.attempts.push(Attempt {
+        call_id,
+        number: attempt,
+        kind,
+        outcome: None,
+        answered: false,
+    });
     let call = Call {
         workspace_id: record.workspace_id,
         id: call_id,
@@ -179,7 +205,12 @@ pub fn new_call(view: &CampaignView<'_>, agent: &Agent, record: &Record, call_id
 
 /// The number to show: the campaign's, the agent's, or the trunk's first.
 pub(crate) fn caller_id(campaign: &Campaign, agent: &Agent, trunk: &Trunk) -> Option<PhoneNumber> {
-    campaign.policy.caller_id.clone().or_else(|| agent.caller_id.clone()).or_else(|| trunk.caller_ids.first().cloned())
+    campaign
+        .policy
+        .caller_id
+        .clone()
+        .or_else(|| agent.caller_id.clone())
+        .or_else(|| trunk.caller_ids.first().cloned())
 }
 
 impl CampaignView<'_> {
@@ -190,14 +221,27 @@ impl CampaignView<'_> {
 }
 
 const fn is_capacity(gate: Gate) -> bool {
-    matches!(gate, Gate::CampaignConcurrency | Gate::WorkspaceConcurrency | Gate::TrunkLines | Gate::CallsPerSecond)
+    matches!(
+        gate,
+        Gate::CampaignConcurrency | Gate::WorkspaceConcurrency | Gate::TrunkLines | Gate::CallsPerSecond
+    )
 }
 
 fn free_lines(view: &CampaignView<'_>) -> u32 {
-    let trunk_lines = view.line.trunk.map_or(0, |trunk| trunk.lines.saturating_sub(view.line.trunk_live));
-    let campaign_lines = view.campaign.policy.max_concurrent_calls.saturating_sub(view.campaign_live);
+    let trunk_lines = view
+        .line
+        .trunk
+        .map_or(0, |trunk| trunk.lines.saturating_sub(view.line.trunk_live));
+    let campaign_lines = view
+        .campaign
+        .policy
+        .max_concurrent_calls
+        .saturating_sub(view.campaign_live);
     let workspace_lines = view.workspace_max.saturating_sub(view.workspace_live);
-    trunk_lines.min(campaign_lines).min(workspace_lines).min(view.line.starts_allowed)
+    trunk_lines
+        .min(campaign_lines)
+        .min(workspace_lines)
+        .min(view.line.starts_allowed)
 }
 
 /// Gates of the campaign itself: status, dates, window.
@@ -220,7 +264,14 @@ pub(super) fn standing_gates(campaign: &Campaign, now: UnixMicros) -> Vec<Held> 
         Opening::Closed { opens_at } => {
             let today_is_active = local_date(&policy.window.zone, now)
                 .is_some_and(|date| policy.window.hours.days().contains(Weekday::of(date)));
-            hold(if today_is_active { Gate::CallingWindow } else { Gate::ActiveDays }, Some(opens_at));
+            hold(
+                if today_is_active {
+                    Gate::CallingWindow
+                } else {
+                    Gate::ActiveDays
+                },
+                Some(opens_at),
+            );
         }
         Opening::NeverOpens => hold(Gate::CallingWindow, None),
     }
@@ -274,7 +325,10 @@ fn record_gates(view: &CampaignView<'_>, record: &Record, waiting: &Waiting, now
         hold(Gate::AttemptSchedule, Some(waiting.scheduled_at));
     }
     if let Some(quiet) = &policy.quiet_hours {
-        let windows: Vec<_> = phone::zones(&record.phone).into_iter().map(|zone| quiet.allowed.in_zone(zone)).collect();
+        let windows: Vec<_> = phone::zones(&record.phone)
+            .into_iter()
+            .map(|zone| quiet.allowed.in_zone(zone))
+            .collect();
         match next_common_opening(&windows, now) {
             Some(opens_at) if opens_at <= now => {}
             Some(opens_at) => hold(Gate::QuietHours, Some(opens_at)),
@@ -315,7 +369,10 @@ fn put_off(record: &Record, waiting: &Waiting, held: Held, now: UnixMicros) -> R
         return next;
     }
     next.state = RecordState::Waiting(Waiting {
-        due_at: held.opens_at.unwrap_or(now + ASK_AGAIN).max(now + Duration::from_millis(1)),
+        due_at: held
+            .opens_at
+            .unwrap_or(now + ASK_AGAIN)
+            .max(now + Duration::from_millis(1)),
         held_by: Some(held.gate),
         ..waiting.clone()
     });

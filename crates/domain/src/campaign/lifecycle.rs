@@ -75,7 +75,12 @@ impl Campaign {
             (
                 S::Draft | S::Scheduled | S::Completed | S::Cancelled,
                 I::Launch | I::Pause | I::Resume | I::Complete | I::Cancel,
-            ) => return Err(LifecycleRefusal::WrongStatus { input, status: self.status }),
+            ) => {
+                return Err(LifecycleRefusal::WrongStatus {
+                    input,
+                    status: self.status,
+                });
+            }
         };
         let mut next = self.clone();
         if status != self.status {
@@ -115,10 +120,20 @@ mod tests {
         const NO: Option<S> = None;
         let table = [
             //               Launch             Pause            Resume            Complete            Cancel              Tick
-            (S::Draft, [Some(S::Running), NO, NO, NO, Some(S::Cancelled), Some(S::Draft)]),
+            (
+                S::Draft,
+                [Some(S::Running), NO, NO, NO, Some(S::Cancelled), Some(S::Draft)],
+            ),
             (
                 S::Scheduled,
-                [Some(S::Running), Some(S::Paused), NO, Some(S::Completed), Some(S::Cancelled), Some(S::Running)],
+                [
+                    Some(S::Running),
+                    Some(S::Paused),
+                    NO,
+                    Some(S::Completed),
+                    Some(S::Cancelled),
+                    Some(S::Running),
+                ],
             ),
             (
                 S::Running,
@@ -162,11 +177,23 @@ mod tests {
         scheduled.policy.starts_at = Some(UnixMicros(100));
         scheduled.policy.ends_at = Some(UnixMicros(200));
         let launched = scheduled.handle(UnixMicros(50), CampaignInput::Launch).unwrap();
-        assert_eq!((launched.status, launched.next_tick_at()), (CampaignStatus::Scheduled, Some(UnixMicros(100))));
-        assert_eq!(launched.handle(UnixMicros(99), CampaignInput::Tick).unwrap().status, CampaignStatus::Scheduled);
+        assert_eq!(
+            (launched.status, launched.next_tick_at()),
+            (CampaignStatus::Scheduled, Some(UnixMicros(100)))
+        );
+        assert_eq!(
+            launched.handle(UnixMicros(99), CampaignInput::Tick).unwrap().status,
+            CampaignStatus::Scheduled
+        );
         let running = launched.handle(UnixMicros(100), CampaignInput::Tick).unwrap();
-        assert_eq!((running.status, running.next_tick_at()), (CampaignStatus::Running, Some(UnixMicros(200))));
-        assert_eq!(running.handle(UnixMicros(200), CampaignInput::Tick).unwrap().status, CampaignStatus::Completed);
+        assert_eq!(
+            (running.status, running.next_tick_at()),
+            (CampaignStatus::Running, Some(UnixMicros(200)))
+        );
+        assert_eq!(
+            running.handle(UnixMicros(200), CampaignInput::Tick).unwrap().status,
+            CampaignStatus::Completed
+        );
         let late = scheduled.handle(UnixMicros(200), CampaignInput::Launch);
         assert_eq!(late, Err(LifecycleRefusal::EndDatePast));
     }

@@ -9,6 +9,8 @@ mod decide;
 mod gate;
 mod lifecycle;
 mod policy;
+#[cfg(test)]
+mod rules_tests;
 
 pub use after_call::after_call;
 pub use decide::{CampaignView, Decision, Dial, LinePlan, Suppress, Wait, decide, new_call, why_not_yet};
@@ -65,8 +67,14 @@ pub enum CampaignStatus {
 
 impl CampaignStatus {
     /// Every status, for tables.
-    pub const ALL: [Self; 6] =
-        [Self::Draft, Self::Scheduled, Self::Running, Self::Paused, Self::Completed, Self::Cancelled];
+    pub const ALL: [Self; 6] = [
+        Self::Draft,
+        Self::Scheduled,
+        Self::Running,
+        Self::Paused,
+        Self::Completed,
+        Self::Cancelled,
+    ];
 
     /// The word on the wire and in the store.
     pub const fn as_str(self) -> &'static str {

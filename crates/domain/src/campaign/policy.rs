@@ -75,8 +75,14 @@ pub struct RetryRule {
 impl Default for RetryRules {
     /// No answer and busy on widening waits, a technical failure once (contracts section 5, retry classes).
     fn default() -> Self {
-        let widening = RetryRule { intervals_s: vec![1_800, 3_600, 7_200], max_retries: None };
-        let once = RetryRule { intervals_s: vec![300], max_retries: Some(1) };
+        let widening = RetryRule {
+            intervals_s: vec![1_800, 3_600, 7_200],
+            max_retries: None,
+        };
+        let once = RetryRule {
+            intervals_s: vec![300],
+            max_retries: Some(1),
+        };
         Self {
             max_attempts: 3,
             rules: BTreeMap::from([
@@ -95,8 +101,12 @@ impl RetryRules {
         if rule.max_retries.is_some_and(|max| nth > max) {
             return None;
         }
-        let index = usize::try_from(nth.saturating_sub(1)).unwrap_or(usize::MAX).min(rule.intervals_s.len().checked_sub(1)?);
-        rule.intervals_s.get(index).map(|wait_s| Duration::from_secs(u64::from(*wait_s)))
+        let index = usize::try_from(nth.saturating_sub(1))
+            .unwrap_or(usize::MAX)
+            .min(rule.intervals_s.len().checked_sub(1)?);
+        rule.intervals_s
+            .get(index)
+            .map(|wait_s| Duration::from_secs(u64::from(*wait_s)))
     }
 }
 
