@@ -4,6 +4,8 @@
 
 pub mod carrier;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod event_renderer;
 pub mod failpoint;
 pub mod store;

@@ -1,0 +1,205 @@
+//! The one writer: a thread that takes whatever requests have come while the disk was busy, runs them in one transaction,
+//! each transition in a savepoint of its own, and answers when that transaction is durable.
+//!
+//! A batch closes when the queue is empty, so a lone commit waits for nothing; or when it holds [`BATCH_TRANSITIONS`] or is
+//! [`BATCH_TIME`] old. After a batch of several requests the writer lingers a moment for the same askers to come again,
+//! or two halves of them would take turns, each paying for a disk flush of its own.
+
+use super::apply::{Numbers, apply, failed};
+use crate::error::OpenError;
+use crate::meters::{Backend, batch_committed, queue_depth};
+use crate::table::Prepared;
+use carillon_interfaces::store::{CommitError, StoreError};
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// Requests that may wait; further ones wait outside, without taking memory here.
+const QUEUE: usize = 4096;
+/// Transitions in a batch, unless one request alone has more.
+const BATCH_TRANSITIONS: usize = 256;
+/// Age at which a batch is closed.
+const BATCH_TIME: Duration = Duration::from_millis(2);
+/// How long to linger for an asker of the batch before: long enough to wake a task, short beside a disk flush.
+const LINGER: Duration = Duration::from_micros(300);
+
+type Results = Vec<Result<(), CommitError>>;
+
+struct Request {
+    transitions: Vec<Prepared>,
+    reply: oneshot::Sender<Results>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The handle of the writer's thread. Dropping it ends the thread after what is queued.
+pub(super) struct Writer {
+    queue: Option<SyncSender<Request>>,
+    places: Arc<Semaphore>,
+    thread: Option<JoinHandle<()>>,
+    synchronous: i64,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> Result<Self, OpenError> {
+        let synchronous = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+        let (queue, requests) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || Batches { connection, requests, numbers: Numbers::default(), askers_before: 1 }.run())
+            .map_err(|source| OpenError::File { path: "sqlite-writer".into(), source })?;
+        Ok(Self { queue: Some(queue), places: Arc::new(Semaphore::new(QUEUE)), thread: Some(thread), synchronous })
+    }
+
+    pub(super) const fn synchronous(&self) -> i64 {
+        self.synchronous
+    }
+
+    /// Writes the transitions and waits until they are durable; one result each.
+    pub(super) async fn write(&self, transitions: Vec<Prepared>) -> Result<Results, StoreError> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| stopped())?;
+        queue_depth(Backend::Sqlite, QUEUE - self.places.available_permits());
+        let (reply, results) = oneshot::channel();
+        let request = Request { transitions, reply, _place: place };
+        // A permit is held, so there is room and this does not block.
+        self.queue.as_ref().ok_or_else(stopped)?.send(request).map_err(|_| stopped())?;
+        results.await.map_err(|_| stopped())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer thread of the store panicked");
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError("the writer has stopped".to_owned())
+}
+
+/// The writer's thread.
+struct Batches {
+    connection: Connection,
+    requests: Receiver<Request>,
+    numbers: Numbers,
+    /// Requests in the batch before.
+    askers_before: usize,
+}
+
+/// Requests that were run and are not durable yet.
+#[derive(Default)]
+struct Batch {
+    answers: Vec<(oneshot::Sender<Results>, Results)>,
+    transitions: usize,
+}
+
+impl Batches {
+    fn run(mut self) {
+        while let Ok(first) = self.requests.recv() {
+            let started = Instant::now();
+            let mut batch = Batch::default();
+            let begun = self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(&error));
+            self.collect(&mut batch, first, started, begun.clone());
+            let end = begun.and_then(|()| self.end());
+            self.askers_before = batch.answers.len();
+            batch_committed(Backend::Sqlite, batch.transitions, started.elapsed());
+            batch.answer(end);
+        }
+        if let Err(error) = self.connection.execute_batch("PRAGMA optimize") {
+            tracing::debug!(%error, "the statistics of the store were not updated");
+        }
+    }
+
+    fn collect(&mut self, batch: &mut Batch, first: Request, started: Instant, begun: Result<(), CommitError>) {
+        let mut next = Some(first);
+        while let Some(request) = next {
+            let results = match &begun {
+                Ok(()) => request.transitions.iter().map(|transition| self.run_one(transition)).collect(),
+                Err(error) => vec![Err(error.clone()); request.transitions.len()],
+            };
+            batch.transitions += request.transitions.len();
+            batch.answers.push((request.reply, results));
+            next = if batch.transitions < BATCH_TRANSITIONS && started.elapsed() < BATCH_TIME {
+                self.next_request(batch.answers.len())
+            } else {
+                None
+            };
+        }
+    }
+
+    fn next_request(&self, askers: usize) -> Option<Request> {
+        match self.requests.try_recv() {
+            Ok(request) => Some(request),
+            Err(TryRecvError::Empty) if askers < self.askers_before => match self.requests.recv_timeout(LINGER) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+            },
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Runs one transition in a savepoint.
+    fn run_one(&mut self, transition: &Prepared) -> Result<(), CommitError> {
+        // A failure such as a full disk ends the whole transaction. Nothing may be written outside of one.
+        if self.connection.is_autocommit() {
+            return Err(lost());
+        }
+        self.run_sql("SAVEPOINT transition")?;
+        let result = apply(&self.connection, &mut self.numbers, transition);
+        if result.is_err() && !self.connection.is_autocommit() {
+            self.run_sql("ROLLBACK TO transition")?;
+        }
+        if !self.connection.is_autocommit() {
+            self.run_sql("RELEASE transition")?;
+        }
+        result
+    }
+
+    fn end(&mut self) -> Result<(), CommitError> {
+        if self.connection.is_autocommit() {
+            self.numbers.forget();
+            return Err(lost());
+        }
+        let end = self.numbers.save(&self.connection).map_err(|error| failed(&error));
+        end.and_then(|()| self.run_sql("COMMIT")).inspect_err(|_| {
+            self.numbers.forget();
+            if !self.connection.is_autocommit()
+                && let Err(error) = self.connection.execute_batch("ROLLBACK")
+            {
+                tracing::error!(%error, "a failed transaction could not be rolled back");
+            }
+        })
+    }
+
+    fn run_sql(&self, sql: &str) -> Result<(), CommitError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map(drop)
+            .map_err(|error| failed(&error))
+    }
+}
+
+fn lost() -> CommitError {
+    CommitError::Store(StoreError("sqlite: the transaction was rolled back".to_owned()))
+}
+
+impl Batch {
+    /// Answers everybody. A transition that was refused stays refused; if the end failed, all others failed with it.
+    fn answer(self, end: Result<(), CommitError>) {
+        for (reply, mut results) in self.answers {
+            if let Err(error) = &end {
+                results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.clone()));
+            }
+            // An asker that went away does not want to know.
+            let _gone = reply.send(results);
+        }
+    }
+}
