@@ -1,1 +1,22 @@
-//! carillon-dialects.
+//! The REST APIs in front of [`App`](carillon_app::App): one folder for each dialect, and the renderer of webhook bodies.
+//!
+//! In come requests as a vendor documents them, out go the replies that vendor would give; everything between is a call of
+//! the façade. This crate alone knows vendor JSON. Listening, limits that bind every route, recordings and health are the
+//! server's.
+
+mod errors;
+pub mod native;
+mod renderer;
+pub mod revrag;
+mod state;
+
+pub use errors::{Problem, problem_response};
+pub use renderer::Renderer;
+pub use state::{ClipAudio, ClipAudioError, ConvertedClip, DialectState, RecordingUrls, SandboxNumber};
+
+use axum::Router;
+
+/// Every dialect's routes, each below its own prefix, with that dialect's errors for unknown paths and wrong methods.
+pub fn router(state: DialectState) -> Router {
+    Router::new().merge(revrag::router(state.clone())).merge(native::router(state))
+}
