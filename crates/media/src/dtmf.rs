@@ -26,7 +26,12 @@ impl Event {
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let [event, flags, high, low] = *payload.first_chunk::<4>()?;
         let duration = u16::from_be_bytes([high, low]);
-        Some(Self { event, end: flags & 0x80 != 0, volume: flags & 0x3F, duration })
+        Some(Self {
+            event,
+            end: flags & 0x80 != 0,
+            volume: flags & 0x3F,
+            duration,
+        })
     }
 
     /// The payload.
@@ -78,7 +83,12 @@ impl KeyReceiver {
         let Some(digit) = Digit::from_event(event.event) else {
             return Heard::NotAKey;
         };
-        let press = Press { timestamp, event: event.event, duration: event.duration, ended: event.end };
+        let press = Press {
+            timestamp,
+            event: event.event,
+            duration: event.duration,
+            ended: event.end,
+        };
         for known in self.presses.iter_mut().flatten() {
             if known.event == press.event && known.goes_on_with(&press, marker) {
                 known.timestamp = press.timestamp;
@@ -140,7 +150,13 @@ impl KeySender {
     /// A press that starts at `timestamp` and lasts `hold_ms` milliseconds (40 to 8,000).
     pub fn new(digit: Digit, timestamp: u32, hold_ms: u32) -> Self {
         let hold = (hold_ms.clamp(40, 8_000) * 8) as u16;
-        Self { digit, timestamp, duration: 0, hold, ends_sent: 0 }
+        Self {
+            digit,
+            timestamp,
+            duration: 0,
+            hold,
+            ends_sent: 0,
+        }
     }
 }
 
@@ -155,8 +171,17 @@ impl Iterator for KeySender {
         self.duration = self.duration.saturating_add(crate::FRAME_SAMPLES as u16).min(self.hold);
         let end = self.duration == self.hold && !marker;
         self.ends_sent += u8::from(end);
-        let event = Event { event: self.digit.event(), end, volume: SENT_VOLUME, duration: self.duration };
-        Some(KeyPacket { timestamp: self.timestamp, marker, event })
+        let event = Event {
+            event: self.digit.event(),
+            end,
+            volume: SENT_VOLUME,
+            duration: self.duration,
+        };
+        Some(KeyPacket {
+            timestamp: self.timestamp,
+            marker,
+            event,
+        })
     }
 }
 
@@ -174,7 +199,12 @@ mod tests {
         let mut receiver = KeyReceiver::default();
         let mut pressed = String::new();
         for (timestamp, marker, event, end, duration) in packets {
-            let event = Event { event: *event, end: *end, volume: 10, duration: *duration };
+            let event = Event {
+                event: *event,
+                end: *end,
+                volume: 10,
+                duration: *duration,
+            };
             if let Heard::Pressed(digit) = receiver.handle(*timestamp, *marker, event) {
                 pressed.push(digit.as_char());
             }
@@ -185,21 +215,69 @@ mod tests {
     #[test]
     fn each_press_counts_once_however_its_packets_arrive() {
         let rows: [(&str, &[(u32, bool, u8, bool, u16)], &str); 11] = [
-            ("whole", &[(0, true, 1, false, 160), (0, false, 1, false, 320), (0, false, 1, true, 480)], "1"),
-            ("marker lost", &[(0, false, 1, false, 320), (0, false, 1, true, 480)], "1"),
-            ("only ends", &[(0, false, 5, true, 480), (0, false, 5, true, 480), (0, false, 5, true, 480)], "5"),
-            ("doubled start", &[(0, true, 1, false, 160), (0, true, 1, false, 160)], "1"),
-            ("end before start", &[(0, false, 1, true, 480), (0, true, 1, false, 160)], "1"),
-            ("same key twice", &[(0, true, 1, false, 160), (0, false, 1, true, 480), (900, true, 1, true, 480)], "11"),
-            ("same key twice, end and marker lost", &[(0, true, 1, false, 480), (900, false, 1, false, 160)], "11"),
+            (
+                "whole",
+                &[
+                    (0, true, 1, false, 160),
+                    (0, false, 1, false, 320),
+                    (0, false, 1, true, 480),
+                ],
+                "1",
+            ),
+            (
+                "marker lost",
+                &[(0, false, 1, false, 320), (0, false, 1, true, 480)],
+                "1",
+            ),
+            (
+                "only ends",
+                &[
+                    (0, false, 5, true, 480),
+                    (0, false, 5, true, 480),
+                    (0, false, 5, true, 480),
+                ],
+                "5",
+            ),
+            (
+                "doubled start",
+                &[(0, true, 1, false, 160), (0, true, 1, false, 160)],
+                "1",
+            ),
+            (
+                "end before start",
+                &[(0, false, 1, true, 480), (0, true, 1, false, 160)],
+                "1",
+            ),
+            (
+                "same key twice",
+                &[
+                    (0, true, 1, false, 160),
+                    (0, false, 1, true, 480),
+                    (900, true, 1, true, 480),
+                ],
+                "11",
+            ),
+            (
+                "same key twice, end and marker lost",
+                &[(0, true, 1, false, 480), (900, false, 1, false, 160)],
+                "11",
+            ),
             (
                 "late packet of the key before",
-                &[(0, true, 1, true, 480), (900, true, 2, true, 480), (0, false, 1, true, 480)],
+                &[
+                    (0, true, 1, true, 480),
+                    (900, true, 2, true, 480),
+                    (0, false, 1, true, 480),
+                ],
                 "12",
             ),
             (
                 "long press",
-                &[(0, true, 1, false, 0xFFFF), (0xFFFF, false, 1, false, 160), (0xFFFF, false, 1, true, 800)],
+                &[
+                    (0, true, 1, false, 0xFFFF),
+                    (0xFFFF, false, 1, false, 160),
+                    (0xFFFF, false, 1, true, 800),
+                ],
                 "1",
             ),
             (
@@ -225,15 +303,25 @@ mod tests {
             let mut receiver = KeyReceiver::default();
             let packets: Vec<_> = KeySender::new(digit(key), 8_000, 100).collect();
             assert_eq!(packets.iter().filter(|packet| packet.event.end).count(), 3, "{key}");
-            assert_eq!(packets.iter().map(|packet| packet.event.duration).max(), Some(800), "{key}");
-            assert!(packets[0].marker && packets[1..].iter().all(|packet| !packet.marker), "{key}");
+            assert_eq!(
+                packets.iter().map(|packet| packet.event.duration).max(),
+                Some(800),
+                "{key}"
+            );
+            assert!(
+                packets[0].marker && packets[1..].iter().all(|packet| !packet.marker),
+                "{key}"
+            );
             let heard: Vec<_> = packets
                 .iter()
                 .filter_map(|packet| Event::parse(&packet.event.write()).map(|event| (packet, event)))
                 .map(|(packet, event)| receiver.handle(packet.timestamp, packet.marker, event))
                 .collect();
             assert_eq!(heard[0], Heard::Pressed(digit(key)));
-            assert!(heard[1..].iter().all(|heard| *heard == Heard::Held(digit(key))), "{key}");
+            assert!(
+                heard[1..].iter().all(|heard| *heard == Heard::Held(digit(key))),
+                "{key}"
+            );
         }
     }
 

@@ -84,14 +84,22 @@ const fn mu_law_sample(byte: u8) -> i16 {
     let segment = (byte >> 4) & 0x07;
     let magnitude = (((byte as i32 & 0x0F) << 3) + MU_LAW_BIAS) << segment;
     let sample = magnitude - MU_LAW_BIAS;
-    if byte & 0x80 == 0 { sample as i16 } else { -sample as i16 }
+    if byte & 0x80 == 0 {
+        sample as i16
+    } else {
+        -sample as i16
+    }
 }
 
 const fn mu_law_byte(sample: i16) -> u8 {
     let sample = sample as i32;
     let sign: u8 = if sample < 0 { 0x80 } else { 0 };
     let magnitude = if sample < 0 { -sample } else { sample };
-    let magnitude = if magnitude > MU_LAW_LOUDEST { MU_LAW_LOUDEST } else { magnitude } + MU_LAW_BIAS;
+    let magnitude = if magnitude > MU_LAW_LOUDEST {
+        MU_LAW_LOUDEST
+    } else {
+        magnitude
+    } + MU_LAW_BIAS;
     // The bias makes bit 7 the lowest possible leading bit, and the clip makes bit 14 the highest.
     let segment = 24 - magnitude.leading_zeros();
     let mantissa = (magnitude >> (segment + 3)) & 0x0F;
@@ -106,12 +114,20 @@ const fn a_law_sample(byte: u8) -> i16 {
         0 => mantissa + 0x08,
         _ => (mantissa + 0x108) << (segment - 1),
     };
-    if byte & 0x80 == 0 { -magnitude as i16 } else { magnitude as i16 }
+    if byte & 0x80 == 0 {
+        -magnitude as i16
+    } else {
+        magnitude as i16
+    }
 }
 
 const fn a_law_byte(sample: i16) -> u8 {
     // Ones' complement below zero, so that -1 is the first step down as 0 is the first step up.
-    let (sign, magnitude): (u8, i32) = if sample < 0 { (0, (!sample) as i32 >> 4) } else { (0x80, sample as i32 >> 4) };
+    let (sign, magnitude): (u8, i32) = if sample < 0 {
+        (0, (!sample) as i32 >> 4)
+    } else {
+        (0x80, sample as i32 >> 4)
+    };
     let coded = if magnitude < 16 {
         magnitude
     } else {
@@ -170,8 +186,16 @@ mod tests {
         for codec in [Codec::Pcmu, Codec::Pcma] {
             for byte in 0..=255_u8 {
                 // Mu-law has two zeros, which no sample can tell apart.
-                let expected = if codec == Codec::Pcmu && byte == 0x7F { 0xFF } else { byte };
-                assert_eq!(encode_sample(codec, decode_byte(codec, byte)), expected, "{codec:?} {byte:#04x}");
+                let expected = if codec == Codec::Pcmu && byte == 0x7F {
+                    0xFF
+                } else {
+                    byte
+                };
+                assert_eq!(
+                    encode_sample(codec, decode_byte(codec, byte)),
+                    expected,
+                    "{codec:?} {byte:#04x}"
+                );
             }
         }
     }

@@ -171,7 +171,13 @@ impl FarClock {
     }
 
     fn anchor(&mut self, arrived: i64, timestamp: u32) -> u64 {
-        *self = Self { last: Some(Located { timestamp, position: arrived }), ..Self::default() };
+        *self = Self {
+            last: Some(Located {
+                timestamp,
+                position: arrived,
+            }),
+            ..Self::default()
+        };
         arrived.max(0) as u64
     }
 
@@ -198,7 +204,11 @@ impl FarClock {
             self.earliest = None;
             self.compared = 0;
         }
-        let step = if self.slew >= STEP_MIN { self.slew } else { self.slew.clamp(-SLEW_SAMPLES, SLEW_SAMPLES) };
+        let step = if self.slew >= STEP_MIN {
+            self.slew
+        } else {
+            self.slew.clamp(-SLEW_SAMPLES, SLEW_SAMPLES)
+        };
         self.slew -= step;
         step
     }
@@ -234,7 +244,10 @@ mod tests {
         }
 
         fn far(&mut self, arrived_us: u64, timestamp: u32, samples: &[i16]) {
-            while !self.recorder.take(samples_in(arrived_us).saturating_sub(LATE_SAMPLES), &mut self.bytes) {}
+            while !self
+                .recorder
+                .take(samples_in(arrived_us).saturating_sub(LATE_SAMPLES), &mut self.bytes)
+            {}
             let position = self.recorder.locate(arrived_us, timestamp, false);
             self.put(Side::Far, position, samples);
         }
@@ -243,14 +256,23 @@ mod tests {
             while !self.recorder.take(length, &mut self.bytes) {}
             let frames = self.bytes.chunks_exact(4);
             frames
-                .map(|frame| (i16::from_le_bytes([frame[0], frame[1]]), i16::from_le_bytes([frame[2], frame[3]])))
+                .map(|frame| {
+                    (
+                        i16::from_le_bytes([frame[0], frame[1]]),
+                        i16::from_le_bytes([frame[2], frame[3]]),
+                    )
+                })
                 .unzip()
         }
     }
 
     fn steady(tape: &mut Tape, from_us: u64, timestamp: u32, packets: u32) {
         for index in 0..packets {
-            tape.far(from_us + u64::from(index) * 20_000, timestamp.wrapping_add(index * 160), &[1_000; 160]);
+            tape.far(
+                from_us + u64::from(index) * 20_000,
+                timestamp.wrapping_add(index * 160),
+                &[1_000; 160],
+            );
         }
     }
 
@@ -297,7 +319,11 @@ mod tests {
         let (far, _) = tape.finish(48_000);
         assert_eq!(loud_ms(&far[..8_000]), 1_000);
         assert_eq!(loud_ms(&far[8_000..32_000]), 0);
-        assert!(loud_ms(&far[32_000..40_100]) >= 980, "{}", loud_ms(&far[32_000..40_100]));
+        assert!(
+            loud_ms(&far[32_000..40_100]) >= 980,
+            "{}",
+            loud_ms(&far[32_000..40_100])
+        );
     }
 
     #[test]
@@ -359,7 +385,10 @@ mod tests {
                 // The first loud sample within 80 ms: it must lie within 45 ms, jitter of 40 ms included.
                 if let Some(offset) = far[near_it.clone()].iter().position(|sample| *sample == 20_000) {
                     let error = (near_it.start + offset) as i64 - true_place;
-                    assert!((-360..=360).contains(&error), "drift {drift}, second {second}: {error} samples");
+                    assert!(
+                        (-360..=360).contains(&error),
+                        "drift {drift}, second {second}: {error} samples"
+                    );
                     marks += 1;
                 }
             }

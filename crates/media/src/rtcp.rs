@@ -141,7 +141,9 @@ pub fn parse(datagram: &[u8], our_ssrc: u32) -> Result<Report, DropReason> {
 }
 
 fn find_block(blocks: Option<&[u8]>, count: usize, ssrc: u32) -> Result<Option<OfOurs>, DropReason> {
-    let blocks = blocks.and_then(|blocks| blocks.get(..count * 24)).ok_or(DropReason::BadRtcp)?;
+    let blocks = blocks
+        .and_then(|blocks| blocks.get(..count * 24))
+        .ok_or(DropReason::BadRtcp)?;
     for block in blocks.chunks_exact(24) {
         if word(block, 0)? == ssrc {
             let loss = word(block, 4)?;
@@ -158,7 +160,10 @@ fn find_block(blocks: Option<&[u8]>, count: usize, ssrc: u32) -> Result<Option<O
 }
 
 fn word(bytes: &[u8], at: usize) -> Result<u32, DropReason> {
-    let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<4>()).ok_or(DropReason::BadRtcp)?;
+    let bytes = bytes
+        .get(at..)
+        .and_then(|bytes| bytes.first_chunk::<4>())
+        .ok_or(DropReason::BadRtcp)?;
     Ok(u32::from_be_bytes(*bytes))
 }
 
@@ -168,11 +173,23 @@ mod tests {
     use proptest::prelude::*;
 
     fn sent() -> Sent {
-        Sent { ssrc: 7, timestamp: 160, at: UnixMicros(1_500_000), packets: 3, octets: 480 }
+        Sent {
+            ssrc: 7,
+            timestamp: 160,
+            at: UnixMicros(1_500_000),
+            packets: 3,
+            octets: 480,
+        }
     }
 
     fn reception() -> Reception {
-        Reception { ssrc: 9, fraction_lost: 64, lost: 5, highest_sequence: 70_000, jitter: 11 }
+        Reception {
+            ssrc: 9,
+            fraction_lost: 64,
+            lost: 5,
+            highest_sequence: 70_000,
+            jitter: 11,
+        }
     }
 
     #[test]
@@ -183,12 +200,24 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_by_the_other_side() {
-        let last = LastReport { ntp_middle: 0x1234, age_us: 500_000 };
+        let last = LastReport {
+            ntp_middle: 0x1234,
+            age_us: 500_000,
+        };
         for name in ["", "a", "ab", "abc", "abcd", "0123456789@carillon"] {
             let bytes = write(&sent(), Some((reception(), last)), name, true);
             assert_eq!(bytes.len() % 4, 0, "{name}");
-            let of_ours = OfOurs { fraction_lost: 64, lost: 5, jitter: 11, last_report: (0x1234, 32_768) };
-            let expected = Report { sender_ntp_middle: Some(ntp_middle(sent().at)), of_ours: Some(of_ours), bye: true };
+            let of_ours = OfOurs {
+                fraction_lost: 64,
+                lost: 5,
+                jitter: 11,
+                last_report: (0x1234, 32_768),
+            };
+            let expected = Report {
+                sender_ntp_middle: Some(ntp_middle(sent().at)),
+                of_ours: Some(of_ours),
+                bye: true,
+            };
             assert_eq!(parse(&bytes, 9), Ok(expected), "{name}");
             assert_eq!(parse(&bytes, 8).map(|report| report.of_ours), Ok(None), "{name}");
         }
@@ -198,7 +227,10 @@ mod tests {
     fn a_report_without_reception_has_no_block() {
         let bytes = write(&sent(), None, "x", false);
         assert_eq!(bytes[0], 0x80);
-        assert_eq!(parse(&bytes, 9).map(|report| (report.of_ours, report.bye)), Ok((None, false)));
+        assert_eq!(
+            parse(&bytes, 9).map(|report| (report.of_ours, report.bye)),
+            Ok((None, false))
+        );
     }
 
     #[test]

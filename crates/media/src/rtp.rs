@@ -86,7 +86,9 @@ impl DropReason {
 
 /// Parses a datagram.
 pub fn parse(datagram: &[u8]) -> Result<RtpPacket<'_>, DropReason> {
-    let (header, mut rest) = datagram.split_first_chunk::<HEADER_BYTES>().ok_or(DropReason::TooShort)?;
+    let (header, mut rest) = datagram
+        .split_first_chunk::<HEADER_BYTES>()
+        .ok_or(DropReason::TooShort)?;
     if header[0] >> 6 != 2 {
         return Err(DropReason::BadVersion);
     }
@@ -99,7 +101,11 @@ pub fn parse(datagram: &[u8]) -> Result<RtpPacket<'_>, DropReason> {
     }
     if header[0] & 0x20 != 0 {
         let padding = usize::from(*rest.last().ok_or(DropReason::BadPadding)?);
-        let length = rest.len().checked_sub(padding).filter(|_| padding > 0).ok_or(DropReason::BadPadding)?;
+        let length = rest
+            .len()
+            .checked_sub(padding)
+            .filter(|_| padding > 0)
+            .ok_or(DropReason::BadPadding)?;
         rest = &rest[..length];
     }
     Ok(RtpPacket {
@@ -226,7 +232,9 @@ impl SequenceTracker {
             let arrived = crate::samples_in(now_us) as u32;
             let transit = arrived.wrapping_sub(packet.timestamp);
             if let Some(before) = source.transit.replace(transit) {
-                let deviation = (transit.wrapping_sub(before) as i32).unsigned_abs().min(SAMPLE_RATE * 8);
+                let deviation = (transit.wrapping_sub(before) as i32)
+                    .unsigned_abs()
+                    .min(SAMPLE_RATE * 8);
                 let jitter = i64::from(source.jitter_16);
                 source.jitter_16 = (jitter + i64::from(deviation) - ((jitter + 8) >> 4)).max(0) as u32;
             }
@@ -318,7 +326,14 @@ mod tests {
 
     fn packet(ssrc: u32, sequence: u16) -> RtpPacket<'static> {
         let timestamp = u32::from(sequence).wrapping_mul(160);
-        RtpPacket { payload_type: 0, marker: false, sequence, timestamp, ssrc, payload: &[0xFF; 160] }
+        RtpPacket {
+            payload_type: 0,
+            marker: false,
+            sequence,
+            timestamp,
+            ssrc,
+            payload: &[0xFF; 160],
+        }
     }
 
     fn datagram(first: u8, more: &[u8]) -> Vec<u8> {
@@ -334,10 +349,25 @@ mod tests {
             ("plain", 0x80, &[1, 2], Ok(&[1, 2])),
             ("no payload", 0x80, &[], Ok(&[])),
             ("one contributing source", 0x81, &[0, 0, 0, 1, 5], Ok(&[5])),
-            ("missing contributing source", 0x82, &[0, 0, 0, 1, 5], Err(DropReason::Truncated)),
-            ("extension of one word", 0x90, &[0xBE, 0xDE, 0, 1, 1, 1, 1, 1, 6], Ok(&[6])),
+            (
+                "missing contributing source",
+                0x82,
+                &[0, 0, 0, 1, 5],
+                Err(DropReason::Truncated),
+            ),
+            (
+                "extension of one word",
+                0x90,
+                &[0xBE, 0xDE, 0, 1, 1, 1, 1, 1, 6],
+                Ok(&[6]),
+            ),
             ("empty extension", 0x90, &[0xBE, 0xDE, 0, 0, 6], Ok(&[6])),
-            ("extension too long", 0x90, &[0xBE, 0xDE, 0xFF, 0xFF, 6], Err(DropReason::Truncated)),
+            (
+                "extension too long",
+                0x90,
+                &[0xBE, 0xDE, 0xFF, 0xFF, 6],
+                Err(DropReason::Truncated),
+            ),
             ("half an extension", 0x90, &[0xBE, 0xDE], Err(DropReason::Truncated)),
             ("padding", 0xA0, &[7, 7, 0, 0, 3], Ok(&[7, 7])),
             ("padding of all", 0xA0, &[0, 0, 3], Ok(&[])),
@@ -345,7 +375,11 @@ mod tests {
             ("padding of nothing", 0xA0, &[9, 0], Err(DropReason::BadPadding)),
         ];
         for (what, first, more, expected) in rows {
-            assert_eq!(parse(&datagram(first, more)).map(|packet| packet.payload), expected, "{what}");
+            assert_eq!(
+                parse(&datagram(first, more)).map(|packet| packet.payload),
+                expected,
+                "{what}"
+            );
         }
         assert_eq!(parse(&[0x80; 11]), Err(DropReason::TooShort));
         assert_eq!(parse(&datagram(0x40, &[])), Err(DropReason::BadVersion));
@@ -359,17 +393,49 @@ mod tests {
             ("in order", &[(1, 5), (1, 6), (1, 7)], &[Restarted, New, New], 3, 0),
             ("one lost", &[(1, 5), (1, 7)], &[Restarted, New], 2, 1),
             ("late", &[(1, 5), (1, 7), (1, 6)], &[Restarted, New, New], 3, 0),
-            ("double", &[(1, 5), (1, 5), (1, 6), (1, 5)], &[Restarted, Duplicate, New, Duplicate], 2, 0),
-            ("wrapping", &[(1, 65_535), (1, 0), (1, 65_534)], &[Restarted, New, New], 3, 0),
+            (
+                "double",
+                &[(1, 5), (1, 5), (1, 6), (1, 5)],
+                &[Restarted, Duplicate, New, Duplicate],
+                2,
+                0,
+            ),
+            (
+                "wrapping",
+                &[(1, 65_535), (1, 0), (1, 65_534)],
+                &[Restarted, New, New],
+                3,
+                0,
+            ),
             ("older than the first", &[(1, 5), (1, 3)], &[Restarted, New], 2, 1),
-            ("another source", &[(1, 5), (1, 7), (2, 900), (2, 901)], &[Restarted, New, Restarted, New], 4, 1),
-            ("a lone jump", &[(1, 5), (1, 30_000), (1, 6)], &[Restarted, OutOfSequence, New], 2, 0),
-            ("a confirmed jump", &[(1, 5), (1, 30_000), (1, 30_001)], &[Restarted, OutOfSequence, Restarted], 2, 0),
+            (
+                "another source",
+                &[(1, 5), (1, 7), (2, 900), (2, 901)],
+                &[Restarted, New, Restarted, New],
+                4,
+                1,
+            ),
+            (
+                "a lone jump",
+                &[(1, 5), (1, 30_000), (1, 6)],
+                &[Restarted, OutOfSequence, New],
+                2,
+                0,
+            ),
+            (
+                "a confirmed jump",
+                &[(1, 5), (1, 30_000), (1, 30_001)],
+                &[Restarted, OutOfSequence, Restarted],
+                2,
+                0,
+            ),
         ];
         for (what, packets, verdicts, received, lost) in rows {
             let mut tracker = SequenceTracker::default();
-            let seen: Vec<_> =
-                packets.iter().map(|(ssrc, number)| tracker.handle(0, &packet(*ssrc, *number))).collect();
+            let seen: Vec<_> = packets
+                .iter()
+                .map(|(ssrc, number)| tracker.handle(0, &packet(*ssrc, *number)))
+                .collect();
             assert_eq!(seen, verdicts, "{what}");
             assert_eq!((tracker.received(), tracker.lost()), (received, lost), "{what}");
         }
@@ -396,10 +462,15 @@ mod tests {
         for number in [0, 1, 3] {
             tracker.handle(0, &packet(1, number));
         }
-        let report = tracker.report().map(|report| (report.fraction_lost, report.lost, report.highest_sequence));
+        let report = tracker
+            .report()
+            .map(|report| (report.fraction_lost, report.lost, report.highest_sequence));
         assert_eq!(report, Some((64, 1, 3)));
         tracker.handle(0, &packet(1, 4));
-        assert_eq!(tracker.report().map(|report| (report.fraction_lost, report.lost)), Some((0, 1)));
+        assert_eq!(
+            tracker.report().map(|report| (report.fraction_lost, report.lost)),
+            Some((0, 1))
+        );
         assert_eq!(tracker.report().map(|report| report.fraction_lost), Some(0));
     }
 

@@ -140,8 +140,17 @@ pub fn read_answer(offered: &[Codec], answer: &[u8]) -> Result<Agreed, SdpError>
 pub fn answer_offer(local: &Local, offer: &[u8]) -> Result<(Agreed, String), SdpError> {
     let session = parse(offer)?;
     let mut chosen = Err(SdpError::NoAudio);
-    for (index, media) in session.medias.iter().enumerate().filter(|(_, media)| is_plain_audio(media)) {
-        let agreed = if media.port == 0 { Err(SdpError::Refused) } else { agree(&local.codecs, &session, media) };
+    for (index, media) in session
+        .medias
+        .iter()
+        .enumerate()
+        .filter(|(_, media)| is_plain_audio(media))
+    {
+        let agreed = if media.port == 0 {
+            Err(SdpError::Refused)
+        } else {
+            agree(&local.codecs, &session, media)
+        };
         chosen = agreed.map(|agreed| (index, agreed));
         if chosen.is_ok() {
             break;
@@ -179,7 +188,12 @@ fn answer_direction(agreed: &Agreed) -> Direction {
 
 fn session_lines(local: &Local) -> String {
     let family = if local.address.is_ipv4() { "IP4" } else { "IP6" };
-    let Local { address, session_id, version, .. } = local;
+    let Local {
+        address,
+        session_id,
+        version,
+        ..
+    } = local;
     format!("v=0\r\no=- {session_id} {version} IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\nt=0 0\r\n")
 }
 
@@ -192,7 +206,11 @@ fn write_audio(
     direction: Direction,
 ) {
     let _ = write!(sdp, "m=audio {port} {protocol}");
-    for payload_type in formats.iter().map(|(payload_type, _)| *payload_type).chain(key_payload_type) {
+    for payload_type in formats
+        .iter()
+        .map(|(payload_type, _)| *payload_type)
+        .chain(key_payload_type)
+    {
         let _ = write!(sdp, " {payload_type}");
     }
     sdp.push_str("\r\n");
@@ -200,7 +218,10 @@ fn write_audio(
         let _ = write!(sdp, "a=rtpmap:{payload_type} {}/8000\r\n", encoding_name(*codec));
     }
     if let Some(payload_type) = key_payload_type {
-        let _ = write!(sdp, "a=rtpmap:{payload_type} telephone-event/8000\r\na=fmtp:{payload_type} 0-15\r\n");
+        let _ = write!(
+            sdp,
+            "a=rtpmap:{payload_type} telephone-event/8000\r\na=fmtp:{payload_type} 0-15\r\n"
+        );
     }
     let _ = write!(sdp, "a=ptime:20\r\na={}\r\n", direction.as_str());
 }
@@ -229,15 +250,20 @@ fn is_plain_audio(media: &sdp_types::Media) -> bool {
 }
 
 fn agree(ours: &[Codec], session: &sdp_types::Session, media: &sdp_types::Media) -> Result<Agreed, SdpError> {
-    let formats: Vec<u8> = media.fmt.split_whitespace().filter_map(|format| format.parse().ok()).collect();
+    let formats: Vec<u8> = media
+        .fmt
+        .split_whitespace()
+        .filter_map(|format| format.parse().ok())
+        .collect();
     let accepted: Vec<(u8, Codec)> = formats
         .iter()
         .filter(|payload_type| **payload_type < 128)
         .filter_map(|payload_type| codec_of(media, *payload_type).map(|codec| (*payload_type, codec)))
         .filter(|(_, codec)| ours.contains(codec))
         .collect();
-    let (payload_type, codec) =
-        *accepted.first().ok_or_else(|| SdpError::NoCodec(media.fmt.chars().take(60).collect()))?;
+    let (payload_type, codec) = *accepted
+        .first()
+        .ok_or_else(|| SdpError::NoCodec(media.fmt.chars().take(60).collect()))?;
     let ip = connection(session, media)?;
     let rtp = SocketAddr::new(ip, media.port);
     let key_payload_type = formats
@@ -257,13 +283,17 @@ fn agree(ours: &[Codec], session: &sdp_types::Session, media: &sdp_types::Media)
 
 /// The lower-case encoding of a payload type, such as `pcmu/8000`, from its `rtpmap`.
 fn encoding(media: &sdp_types::Media, payload_type: u8) -> Option<String> {
-    media.attributes.iter().filter(|attribute| attribute.attribute == "rtpmap").find_map(|attribute| {
-        let (number, encoding) = attribute.value.as_deref()?.split_once(' ')?;
-        let encoding = encoding.trim().to_ascii_lowercase();
-        // One channel may be written out.
-        let encoding = encoding.strip_suffix("/1").map(str::to_owned).unwrap_or(encoding);
-        (number.parse() == Ok(payload_type)).then_some(encoding)
-    })
+    media
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.attribute == "rtpmap")
+        .find_map(|attribute| {
+            let (number, encoding) = attribute.value.as_deref()?.split_once(' ')?;
+            let encoding = encoding.trim().to_ascii_lowercase();
+            // One channel may be written out.
+            let encoding = encoding.strip_suffix("/1").map(str::to_owned).unwrap_or(encoding);
+            (number.parse() == Ok(payload_type)).then_some(encoding)
+        })
 }
 
 fn codec_of(media: &sdp_types::Media, payload_type: u8) -> Option<Codec> {
@@ -278,7 +308,9 @@ fn connection(session: &sdp_types::Session, media: &sdp_types::Media) -> Result<
     let connection = media.connections.first().or(session.connection.as_ref());
     let text = connection.map_or("", |connection| connection.connection_address.as_str());
     // Multicast addresses carry a time to live behind a slash; there is no call to a multicast group.
-    let address: IpAddr = text.parse().map_err(|_| SdpError::NoAddress(text.chars().take(60).collect()))?;
+    let address: IpAddr = text
+        .parse()
+        .map_err(|_| SdpError::NoAddress(text.chars().take(60).collect()))?;
     if address.is_multicast() || address == IpAddr::from([255, 255, 255, 255]) {
         return Err(SdpError::NoAddress(text.to_owned()));
     }
@@ -298,7 +330,11 @@ fn control_address(media: &sdp_types::Media, rtp: SocketAddr) -> SocketAddr {
 fn direction(session: &sdp_types::Session, media: &sdp_types::Media) -> Direction {
     let mut attributes = media.attributes.iter().chain(&session.attributes);
     attributes
-        .find_map(|attribute| Direction::ALL.into_iter().find(|direction| direction.as_str() == attribute.attribute))
+        .find_map(|attribute| {
+            Direction::ALL
+                .into_iter()
+                .find(|direction| direction.as_str() == attribute.attribute)
+        })
         .unwrap_or(Direction::SendRecv)
 }
 
@@ -337,7 +373,10 @@ mod tests {
         let (theirs, answer) = answer_offer(&local(&[Codec::Pcma]), offer.as_bytes()).expect("an answer");
         let ours = read_answer(&BOTH, answer.as_bytes()).expect("agreed");
         for agreed in [theirs, ours] {
-            assert_eq!((agreed.codec, agreed.payload_type, agreed.key_payload_type), (Codec::Pcma, 8, Some(101)));
+            assert_eq!(
+                (agreed.codec, agreed.payload_type, agreed.key_payload_type),
+                (Codec::Pcma, 8, Some(101))
+            );
             assert_eq!(agreed.rtp, SocketAddr::from(([192, 0, 2, 1], 20_000)));
             assert_eq!(agreed.rtcp.port(), 20_001);
             assert!(agreed.we_send() && agreed.they_send());
@@ -348,8 +387,22 @@ mod tests {
     fn answers_choose_the_codec_and_the_addresses() {
         // media lines, codec and payload type, keys, RTP, RTCP port
         let rows = [
-            ("m=audio 4000 RTP/AVP 0 8\n", Codec::Pcmu, 0, None, "198.51.100.2:4000", 4001),
-            ("m=audio 4000 RTP/AVP 18 8 0\na=rtpmap:18 G729/8000\n", Codec::Pcma, 8, None, "198.51.100.2:4000", 4001),
+            (
+                "m=audio 4000 RTP/AVP 0 8\n",
+                Codec::Pcmu,
+                0,
+                None,
+                "198.51.100.2:4000",
+                4001,
+            ),
+            (
+                "m=audio 4000 RTP/AVP 18 8 0\na=rtpmap:18 G729/8000\n",
+                Codec::Pcma,
+                8,
+                None,
+                "198.51.100.2:4000",
+                4001,
+            ),
             (
                 "m=audio 4000 RTP/AVP 97 96\nc=IN IP4 203.0.113.9\na=rtpmap:97 pcma/8000/1\na=rtpmap:96 TELEPHONE-EVENT/8000\na=rtcp:5555\n",
                 Codec::Pcma,
@@ -358,9 +411,30 @@ mod tests {
                 "203.0.113.9:4000",
                 5555,
             ),
-            ("m=video 5000 RTP/AVP 99\nm=audio 4000 RTP/AVP 0\n", Codec::Pcmu, 0, None, "198.51.100.2:4000", 4001),
-            ("m=audio 0 RTP/AVP 8\nm=audio 4000 RTP/AVP 0\n", Codec::Pcmu, 0, None, "198.51.100.2:4000", 4001),
-            ("m=audio 4000 RTP/AVP 0\nc=IN IP6 2001:db8::1\n", Codec::Pcmu, 0, None, "[2001:db8::1]:4000", 4001),
+            (
+                "m=video 5000 RTP/AVP 99\nm=audio 4000 RTP/AVP 0\n",
+                Codec::Pcmu,
+                0,
+                None,
+                "198.51.100.2:4000",
+                4001,
+            ),
+            (
+                "m=audio 0 RTP/AVP 8\nm=audio 4000 RTP/AVP 0\n",
+                Codec::Pcmu,
+                0,
+                None,
+                "198.51.100.2:4000",
+                4001,
+            ),
+            (
+                "m=audio 4000 RTP/AVP 0\nc=IN IP6 2001:db8::1\n",
+                Codec::Pcmu,
+                0,
+                None,
+                "[2001:db8::1]:4000",
+                4001,
+            ),
         ];
         for (lines, codec, payload_type, keys, rtp, rtcp_port) in rows {
             let agreed = read_answer(&BOTH, &sdp(lines)).expect(lines);
@@ -369,7 +443,11 @@ mod tests {
                 (codec, payload_type, keys),
                 "{lines}"
             );
-            assert_eq!((agreed.rtp.to_string().as_str(), agreed.rtcp.port()), (rtp, rtcp_port), "{lines}");
+            assert_eq!(
+                (agreed.rtp.to_string().as_str(), agreed.rtcp.port()),
+                (rtp, rtcp_port),
+                "{lines}"
+            );
         }
     }
 
@@ -380,15 +458,27 @@ mod tests {
             ("m=audio 4000 RTP/SAVP 0\n", SdpError::NoAudio),
             ("m=audio 0 RTP/AVP 0\n", SdpError::Refused),
             ("m=audio 4000 RTP/AVP 18\n", SdpError::NoCodec("18".into())),
-            ("m=audio 4000 RTP/AVP 0\na=rtpmap:0 OPUS/48000\n", SdpError::NoCodec("0".into())),
-            ("m=audio 4000 RTP/AVP 0\nc=IN IP4 media.example\n", SdpError::NoAddress("media.example".into())),
-            ("m=audio 4000 RTP/AVP 0\nc=IN IP4 224.0.0.1\n", SdpError::NoAddress("224.0.0.1".into())),
+            (
+                "m=audio 4000 RTP/AVP 0\na=rtpmap:0 OPUS/48000\n",
+                SdpError::NoCodec("0".into()),
+            ),
+            (
+                "m=audio 4000 RTP/AVP 0\nc=IN IP4 media.example\n",
+                SdpError::NoAddress("media.example".into()),
+            ),
+            (
+                "m=audio 4000 RTP/AVP 0\nc=IN IP4 224.0.0.1\n",
+                SdpError::NoAddress("224.0.0.1".into()),
+            ),
         ];
         for (lines, error) in rows {
             assert_eq!(read_answer(&BOTH, &sdp(lines)), Err(error), "{lines}");
         }
         assert!(matches!(read_answer(&BOTH, b""), Err(SdpError::Unreadable(_))));
-        assert!(matches!(read_answer(&BOTH, &sdp("m=audio x RTP/AVP 0\n")), Err(SdpError::Unreadable(_))));
+        assert!(matches!(
+            read_answer(&BOTH, &sdp("m=audio x RTP/AVP 0\n")),
+            Err(SdpError::Unreadable(_))
+        ));
     }
 
     #[test]
@@ -414,7 +504,10 @@ mod tests {
     #[test]
     fn the_session_direction_holds_when_the_stream_says_none() {
         let offer = sdp("a=inactive\nm=audio 4000 RTP/AVP 0\n");
-        assert_eq!(read_answer(&BOTH, &offer).map(|agreed| agreed.direction), Ok(Direction::Inactive));
+        assert_eq!(
+            read_answer(&BOTH, &offer).map(|agreed| agreed.direction),
+            Ok(Direction::Inactive)
+        );
     }
 
     #[test]
@@ -426,7 +519,12 @@ mod tests {
         let media: Vec<_> = answer.lines().filter(|line| line.starts_with("m=")).collect();
         assert_eq!(
             media,
-            ["m=video 0 RTP/AVP 99", "m=audio 20000 RTP/AVP 8", "m=audio 0 RTP/AVP 0", "m=image 0 udptl t38"]
+            [
+                "m=video 0 RTP/AVP 99",
+                "m=audio 20000 RTP/AVP 8",
+                "m=audio 0 RTP/AVP 0",
+                "m=image 0 udptl t38"
+            ]
         );
     }
 

@@ -7,7 +7,9 @@ use std::f64::consts::TAU;
 pub fn sine(hertz: f64, amplitude: i16, milliseconds: u32) -> Vec<i16> {
     let count = u64::from(milliseconds) * u64::from(SAMPLE_RATE) / 1_000;
     let step = TAU * hertz / f64::from(SAMPLE_RATE);
-    (0..count).map(|index| (f64::from(amplitude) * (step * index as f64).sin()).round() as i16).collect()
+    (0..count)
+        .map(|index| (f64::from(amplitude) * (step * index as f64).sin()).round() as i16)
+        .collect()
 }
 
 /// How much of the samples' energy lies at `hertz`: near 1 for that tone alone, near 0 for silence and other sounds.
@@ -45,8 +47,11 @@ mod tests {
     fn silence_and_mixtures_are_told_apart() {
         assert_eq!(share(&[0; 800], 440.0), 0.0);
         assert_eq!(share(&[], 440.0), 0.0);
-        let mixed: Vec<i16> =
-            sine(440.0, 8_000, 100).iter().zip(sine(1_000.0, 8_000, 100)).map(|(a, b)| a / 2 + b / 2).collect();
+        let mixed: Vec<i16> = sine(440.0, 8_000, 100)
+            .iter()
+            .zip(sine(1_000.0, 8_000, 100))
+            .map(|(a, b)| a / 2 + b / 2)
+            .collect();
         for hertz in [440.0, 1_000.0] {
             assert!((0.4..0.6).contains(&share(&mixed, hertz)), "{hertz}");
         }

@@ -63,7 +63,11 @@ pub fn repair(start: &[u8], file_bytes: u64) -> Result<Repair, NotOurs> {
         return Err(NotOurs::OtherFormat);
     }
     let data = data - data % FRAME_BYTES;
-    Ok(Repair { header: header(data), file_bytes: data + HEADER_BYTES as u64, duration_ms: duration_ms(data) })
+    Ok(Repair {
+        header: header(data),
+        file_bytes: data + HEADER_BYTES as u64,
+        duration_ms: duration_ms(data),
+    })
 }
 
 /// How long `data_bytes` of samples play, in milliseconds.
@@ -92,7 +96,10 @@ mod tests {
         let mut file = header(0).to_vec();
         file.resize(HEADER_BYTES + 32_003, 1);
         let repair = repair(&file, file.len() as u64).expect("ours");
-        assert_eq!((repair.header, repair.file_bytes, repair.duration_ms), (header(32_000), 32_044, 1_000));
+        assert_eq!(
+            (repair.header, repair.file_bytes, repair.duration_ms),
+            (header(32_000), 32_044, 1_000)
+        );
     }
 
     #[test]

@@ -229,7 +229,9 @@ impl Call {
     }
 
     fn send_frame(&mut self, context: &mut Context, ms: u64) {
-        let (Some(agreed), Some(answered_us)) = (&self.agreed, self.answered_us) else { return };
+        let (Some(agreed), Some(answered_us)) = (&self.agreed, self.answered_us) else {
+            return;
+        };
         if !agreed.we_send() || self.muted {
             self.outgoing.marker = true;
             return;
@@ -260,7 +262,11 @@ impl Call {
 
     /// A clip is over a turn after its last packet left, when that packet has been heard.
     fn finish_playback(&mut self, context: &mut Context) {
-        if self.playback.as_ref().is_some_and(|playback| playback.offset >= playback.bytes.len()) {
+        if self
+            .playback
+            .as_ref()
+            .is_some_and(|playback| playback.offset >= playback.bytes.len())
+        {
             self.playback = None;
             self.tell_far_end(context, FarEndEvent::PlaybackFinished);
             self.feed(context, ScriptInput::ClipFinished);
@@ -284,20 +290,38 @@ impl Call {
             self.tell_far_end_quietly(FarEndEvent::KeysPressed);
             return None;
         };
-        press.sender.insert(KeySender::new(digit, timestamp, press.hold_ms)).next()
+        press
+            .sender
+            .insert(KeySender::new(digit, timestamp, press.hold_ms))
+            .next()
     }
 
     fn record_ours(&self, context: &mut Context, codec: Codec, position: u64, payload: &[u8; FRAME_SAMPLES]) {
-        let Some((recording, queue)) = &self.recording else { return };
+        let Some((recording, queue)) = &self.recording else {
+            return;
+        };
         let place = Place::Near { position };
-        let sound = Sound { recording: *recording, place, codec, length: FRAME_SAMPLES as u8, payload: *payload };
+        let sound = Sound {
+            recording: *recording,
+            place,
+            codec,
+            length: FRAME_SAMPLES as u8,
+            payload: *payload,
+        };
         context.statistics.recorder_drops += u64::from(!queue.record(sound));
     }
 
     fn send_packet(&mut self, context: &mut Context, payload_type: u8, timestamp: u32, marker: bool, payload: &[u8]) {
         let Outgoing { ssrc, sequence, .. } = self.outgoing;
         let mut datagram = [0; rtp::HEADER_BYTES + FRAME_SAMPLES];
-        let packet = RtpPacket { payload_type, marker, sequence, timestamp, ssrc, payload };
+        let packet = RtpPacket {
+            payload_type,
+            marker,
+            sequence,
+            timestamp,
+            ssrc,
+            payload,
+        };
         let length = rtp::write(&packet, &mut datagram);
         self.outgoing.sequence = sequence.wrapping_add(1);
         self.outgoing.packets += 1;
@@ -318,7 +342,9 @@ impl Call {
     }
 
     fn send_impaired(&mut self, context: &mut Context, datagram: &[u8]) {
-        let Some(impairment) = self.impairment.as_mut() else { return };
+        let Some(impairment) = self.impairment.as_mut() else {
+            return;
+        };
         if impairment.roll() % 1_000_000 < impairment.loss_per_million {
             return;
         }
@@ -331,9 +357,14 @@ impl Call {
 
     /// Sends what an impairment held back and is due. Returns whether more is held.
     pub(crate) fn send_held(&mut self, context: &mut Context) -> bool {
-        let Some(impairment) = self.impairment.as_mut() else { return false };
+        let Some(impairment) = self.impairment.as_mut() else {
+            return false;
+        };
         let now_us = context.now_us;
-        let due: Vec<_> = impairment.held.extract_if(.., |(due_us, _)| *due_us <= now_us).collect();
+        let due: Vec<_> = impairment
+            .held
+            .extract_if(.., |(due_us, _)| *due_us <= now_us)
+            .collect();
         let more = !impairment.held.is_empty();
         for (_, datagram) in due {
             self.transmit(context, &datagram);
@@ -356,10 +387,13 @@ impl Call {
             packets: self.outgoing.packets as u32,
             octets: self.outgoing.octets,
         };
-        let last = self.incoming.last_report.map_or(LastReport::default(), |(ntp_middle, at_us)| LastReport {
-            ntp_middle,
-            age_us: context.now_us.saturating_sub(at_us),
-        });
+        let last = self
+            .incoming
+            .last_report
+            .map_or(LastReport::default(), |(ntp_middle, at_us)| LastReport {
+                ntp_middle,
+                age_us: context.now_us.saturating_sub(at_us),
+            });
         let reception = self.incoming.tracker.report().map(|reception| (reception, last));
         let datagram = rtcp::write(&sent, reception, &context.canonical_name, bye);
         if socket.send_to(&datagram, agreed.rtcp).is_err() {
@@ -378,12 +412,20 @@ impl Call {
 
     /// Takes a script; it starts when the call is answered.
     pub(crate) fn set_script(&mut self, run: ScriptRun, clips: ScriptClips) {
-        self.script = Some(ScriptState { run, clips, wake_us: None, started: false, failed: false });
+        self.script = Some(ScriptState {
+            run,
+            clips,
+            wake_us: None,
+            started: false,
+            failed: false,
+        });
     }
 
     /// Starts the script if it has not started and the call is answered. Returns whether it did.
     pub(crate) fn start_script(&mut self, context: &mut Context) -> bool {
-        let Some(script) = self.script.as_mut().filter(|script| !script.started) else { return false };
+        let Some(script) = self.script.as_mut().filter(|script| !script.started) else {
+            return false;
+        };
         if self.answered_us.is_none() {
             return false;
         }
@@ -419,7 +461,9 @@ impl Call {
 
     fn feed(&mut self, context: &mut Context, input: ScriptInput) {
         let now = context.clock.wall(context.now_us);
-        let Some(script) = self.script.as_mut().filter(|script| script.started && !script.failed) else { return };
+        let Some(script) = self.script.as_mut().filter(|script| script.started && !script.failed) else {
+            return;
+        };
         for output in script.run.handle(now, input) {
             match output {
                 ScriptOutput::Play(clip) => self.play_of_script(clip),
@@ -438,7 +482,11 @@ impl Call {
         let Some(script) = self.script.as_mut() else { return };
         let reason = match script.clips.iter().find(|(other, _)| *other == clip) {
             Some((_, Ok(bytes))) => {
-                self.playback = Some(Playback { clip: Some(clip), bytes: Arc::clone(bytes), offset: 0 });
+                self.playback = Some(Playback {
+                    clip: Some(clip),
+                    bytes: Arc::clone(bytes),
+                    offset: 0,
+                });
                 return;
             }
             Some((_, Err(reason))) => reason.clone(),
@@ -451,7 +499,11 @@ impl Call {
 
     /// Plays sound that no script asked for.
     pub(crate) fn play(&mut self, bytes: EncodedClip) {
-        self.playback = Some(Playback { clip: None, bytes, offset: 0 });
+        self.playback = Some(Playback {
+            clip: None,
+            bytes,
+            offset: 0,
+        });
     }
 
     pub(crate) fn stop_playback(&mut self) {
@@ -475,7 +527,12 @@ impl Call {
         let jitter_us = u64::from(jitter_ms.min(1_000)) * 1_000;
         // The generator cannot leave zero.
         let state = seed.max(1);
-        self.impairment = Some(Box::new(Impairment { loss_per_million, jitter_us, state, held: Vec::new() }));
+        self.impairment = Some(Box::new(Impairment {
+            loss_per_million,
+            jitter_us,
+            state,
+            held: Vec::new(),
+        }));
     }
 
     pub(crate) fn set_muted(&mut self, muted: bool) {
@@ -516,7 +573,10 @@ impl Call {
     }
 
     pub(crate) fn figures(&self) -> CallFigures {
-        CallFigures { packets_sent: self.outgoing.packets, ..self.incoming.figures() }
+        CallFigures {
+            packets_sent: self.outgoing.packets,
+            ..self.incoming.figures()
+        }
     }
 
     /// Ends the call; its sockets close.
@@ -525,8 +585,15 @@ impl Call {
             self.send_report(context, true);
         }
         let figures = self.figures();
-        let script = self.script.filter(|script| !script.run.is_finished()).map(|script| script.run.result().clone());
-        Released { script, figures, _lease: self.lease }
+        let script = self
+            .script
+            .filter(|script| !script.run.is_finished())
+            .map(|script| script.run.result().clone());
+        Released {
+            script,
+            figures,
+            _lease: self.lease,
+        }
     }
 }
 

@@ -43,7 +43,10 @@ impl ClipSource for FolderClips {
             std::io::ErrorKind::NotFound => ClipError::Missing(clip),
             _ => ClipError::Unreadable(clip, error.to_string()),
         })?;
-        Ok(bytes.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect())
+        Ok(bytes
+            .chunks_exact(2)
+            .map(|sample| i16::from_le_bytes([sample[0], sample[1]]))
+            .collect())
     }
 }
 
@@ -74,12 +77,21 @@ struct Kept {
 
 impl ClipCache {
     pub(crate) fn new(source: Arc<dyn ClipSource>, bytes_max: usize) -> Self {
-        Self { source, kept: Mutex::new(Kept { bytes_max, ..Kept::default() }) }
+        Self {
+            source,
+            kept: Mutex::new(Kept {
+                bytes_max,
+                ..Kept::default()
+            }),
+        }
     }
 
     /// The clip, if it is in memory.
     pub(crate) fn cached(&self, clip: ClipId, codec: Codec) -> Option<EncodedClip> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key(clip, codec))
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key(clip, codec))
     }
 
     /// Loads and encodes the clip. Blocks on the source.
@@ -115,7 +127,9 @@ impl Kept {
         self.by_use.insert(self.uses, key);
         self.clips.insert(key, (clip, self.uses));
         while self.bytes > self.bytes_max {
-            let Some((_, oldest)) = self.by_use.pop_first() else { break };
+            let Some((_, oldest)) = self.by_use.pop_first() else {
+                break;
+            };
             self.remove(oldest);
         }
     }

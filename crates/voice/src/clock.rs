@@ -15,7 +15,10 @@ impl Clock {
     pub(crate) fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started_at = UnixMicros(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX));
-        Self { started: Instant::now(), started_at }
+        Self {
+            started: Instant::now(),
+            started_at,
+        }
     }
 
     /// Microseconds since the engine started.
@@ -25,7 +28,11 @@ impl Clock {
 
     /// The wall time of a moment of this clock.
     pub(crate) fn wall(&self, us: u64) -> UnixMicros {
-        UnixMicros(self.started_at.micros().saturating_add(i64::try_from(us).unwrap_or(i64::MAX)))
+        UnixMicros(
+            self.started_at
+                .micros()
+                .saturating_add(i64::try_from(us).unwrap_or(i64::MAX)),
+        )
     }
 
     /// The moment of this clock of a wall time; zero when that was before the engine started.

@@ -106,7 +106,11 @@ pub(crate) fn clips_of(script: &Script) -> BTreeSet<ClipId> {
 /// The codecs of a call without duplicates; all of ours when none is named.
 pub(crate) fn codecs(wanted: &[Codec]) -> Vec<Codec> {
     let mut codecs = Vec::new();
-    for codec in if wanted.is_empty() { &[Codec::Pcmu, Codec::Pcma][..] } else { wanted } {
+    for codec in if wanted.is_empty() {
+        &[Codec::Pcmu, Codec::Pcma][..]
+    } else {
+        wanted
+    } {
         if !codecs.contains(codec) {
             codecs.push(*codec);
         }

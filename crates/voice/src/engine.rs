@@ -68,7 +68,10 @@ impl MediaEngine {
             return Err(EngineError::NoPorts(first, last));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = config.media_threads.unwrap_or(if cores <= 2 { 1 } else { cores }).max(1);
+        let count = config
+            .media_threads
+            .unwrap_or(if cores <= 2 { 1 } else { cores })
+            .max(1);
         let clock = Clock::start();
         let name: Arc<str> = config.canonical_name.as_str().into();
         let (mut workers, mut recorders, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -94,7 +97,9 @@ impl MediaEngine {
             threads,
             calls: Mutex::default(),
             numbers: AtomicU64::new(config.seed),
-            advertised: config.advertised_address.unwrap_or_else(|| routed_address(config.bind_address)),
+            advertised: config
+                .advertised_address
+                .unwrap_or_else(|| routed_address(config.bind_address)),
             config,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -134,7 +139,9 @@ impl MediaEngine {
         let call_id = control.spec.call_id;
         let control = inner.add(control, new).await?;
         let mut control = control.lock().await;
-        let connected = inner.connect(call_id, &mut control, agreed, (!early).then_some(at_us)).await;
+        let connected = inner
+            .connect(call_id, &mut control, agreed, (!early).then_some(at_us))
+            .await;
         connected.map(|()| answer.into())
     }
 
@@ -143,7 +150,10 @@ impl MediaEngine {
         let at_us = self.inner.clock.now_us();
         let control = self.inner.control(call_id).ok_or(VoiceError::UnknownCall)?;
         let mut control = control.lock().await;
-        let agreed = control.agreed.clone().ok_or_else(|| VoiceError::BadSdp("there was no offer".to_owned()))?;
+        let agreed = control
+            .agreed
+            .clone()
+            .ok_or_else(|| VoiceError::BadSdp("there was no offer".to_owned()))?;
         self.inner.connect(call_id, &mut control, agreed, Some(at_us)).await
     }
 
@@ -161,11 +171,21 @@ impl MediaEngine {
             FarEndCommand::PlayEncoded(bytes) => Action::Play(bytes.as_ref().into()),
             FarEndCommand::StopPlayback => Action::StopPlayback,
             FarEndCommand::PressKeys { keys, hold_ms, gap_ms } => Action::PressKeys { keys, hold_ms, gap_ms },
-            FarEndCommand::Impair { loss_percent, jitter_ms, seed } => Action::Impair { loss_percent, jitter_ms, seed },
+            FarEndCommand::Impair {
+                loss_percent,
+                jitter_ms,
+                seed,
+            } => Action::Impair {
+                loss_percent,
+                jitter_ms,
+                seed,
+            },
             FarEndCommand::StopSending => Action::SetMuted(true),
             FarEndCommand::ResumeSending => Action::SetMuted(false),
         };
-        self.inner.tell(control.thread, Command::FarEnd { call_id, action }).await
+        self.inner
+            .tell(control.thread, Command::FarEnd { call_id, action })
+            .await
     }
 
     /// What a call has seen so far.
@@ -192,7 +212,9 @@ impl VoiceRuntime for MediaEngine {
         let control = self.inner.control(call_id).ok_or(VoiceError::UnknownCall)?;
         let mut control = control.lock().await;
         let agreed = control.read_answer(&answer_sdp)?;
-        self.inner.connect(call_id, &mut control, agreed, (!early).then_some(at_us)).await
+        self.inner
+            .connect(call_id, &mut control, agreed, (!early).then_some(at_us))
+            .await
     }
 
     async fn reoffer(&self, call_id: CallId, offer_sdp: Bytes) -> Result<Bytes, VoiceError> {
@@ -207,7 +229,9 @@ impl VoiceRuntime for MediaEngine {
     }
 
     async fn start_script(&self, call_id: CallId, script: Script) {
-        let Some(control) = self.inner.control(call_id) else { return };
+        let Some(control) = self.inner.control(call_id) else {
+            return;
+        };
         let mut control = control.lock().await;
         control.script = Some(script);
         control.script_sent = false;
@@ -215,7 +239,9 @@ impl VoiceRuntime for MediaEngine {
     }
 
     async fn info_digit(&self, call_id: CallId, digit: Digit) {
-        let Some(control) = self.inner.control(call_id) else { return };
+        let Some(control) = self.inner.control(call_id) else {
+            return;
+        };
         let thread = control.lock().await.thread;
         // Refused only when the thread is gone, and its call with it.
         let _ = self.inner.tell(thread, Command::InfoKey { call_id, digit }).await;
@@ -223,7 +249,9 @@ impl VoiceRuntime for MediaEngine {
 
     async fn release(&self, call_id: CallId) -> MediaSummary {
         let ended_us = self.inner.clock.now_us();
-        let Some(control) = self.inner.forget(call_id) else { return MediaSummary::default() };
+        let Some(control) = self.inner.forget(call_id) else {
+            return MediaSummary::default();
+        };
         let control = control.lock().await;
         self.inner.release(call_id, &control, ended_us).await
     }
@@ -231,11 +259,18 @@ impl VoiceRuntime for MediaEngine {
 
 impl Inner {
     fn control(&self, call_id: CallId) -> Option<Arc<tokio::sync::Mutex<Control>>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).get(&call_id).cloned()
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&call_id)
+            .cloned()
     }
 
     fn forget(&self, call_id: CallId) -> Option<Arc<tokio::sync::Mutex<Control>>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&call_id)
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&call_id)
     }
 
     /// The next number of a sequence that looks random and never repeats (splitmix64).
@@ -268,13 +303,19 @@ impl Inner {
             first_sequence: ((draw >> 32) & 0x7FFF) as u16,
             first_timestamp: more as u32,
         };
-        let thread =
-            self.workers.iter().enumerate().min_by_key(|(_, worker)| worker.calls()).map_or(0, |(index, _)| index);
+        let thread = self
+            .workers
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, worker)| worker.calls())
+            .map_or(0, |(index, _)| index);
         Ok((Control::new(spec, thread, local), new))
     }
 
     fn bind(&self) -> Result<(UdpSocket, PortLease), VoiceError> {
-        self.ports.bind(self.config.bind_address).map_err(|error| VoiceError::NoRoom(error.to_string()))
+        self.ports
+            .bind(self.config.bind_address)
+            .map_err(|error| VoiceError::NoRoom(error.to_string()))
     }
 
     async fn add(&self, control: Control, new: NewCall) -> Result<Arc<tokio::sync::Mutex<Control>>, VoiceError> {
@@ -296,7 +337,11 @@ impl Inner {
             Some(worker) => worker.send(command).await,
             None => false,
         };
-        if sent { Ok(()) } else { Err(VoiceError::NoRoom("the media thread does not keep up".to_owned())) }
+        if sent {
+            Ok(())
+        } else {
+            Err(VoiceError::NoRoom("the media thread does not keep up".to_owned()))
+        }
     }
 
     fn recorder(&self, thread: usize) -> Option<&RecorderQueue> {
@@ -322,10 +367,21 @@ impl Inner {
         control.agreed = Some(agreed.clone());
         let rtcp = self.control_socket(control, answered_us.is_some());
         let agreed = Box::new(agreed);
-        self.tell(control.thread, Command::Connect { call_id, agreed, answered_us, rtcp, recording }).await?;
+        self.tell(
+            control.thread,
+            Command::Connect {
+                call_id,
+                agreed,
+                answered_us,
+                rtcp,
+                recording,
+            },
+        )
+        .await?;
         if control.script_sent && codec_before != Some(codec) {
             let clips = self.script_clips(control.script.as_ref(), codec).await;
-            self.tell(control.thread, Command::ReplaceClips { call_id, clips }).await?;
+            self.tell(control.thread, Command::ReplaceClips { call_id, clips })
+                .await?;
         }
         self.send_script(call_id, control).await;
         Ok(())
@@ -346,7 +402,13 @@ impl Inner {
         let recorder = self.recorder(control.thread)?;
         let recording = self.number();
         let path = format!("{}/{}.wav", control.spec.workspace_id, control.spec.call_id);
-        let started = recorder.send(Message::Start { recording, path, started_us }).await;
+        let started = recorder
+            .send(Message::Start {
+                recording,
+                path,
+                started_us,
+            })
+            .await;
         if !started {
             metrics::counter!("carillon_media_recordings_failed_total").increment(1);
             return None;
@@ -362,7 +424,10 @@ impl Inner {
         };
         let clips = self.script_clips(Some(script), agreed.codec).await;
         let run = Box::new(ScriptRun::new(script.clone()));
-        control.script_sent = self.tell(control.thread, Command::Script { call_id, run, clips }).await.is_ok();
+        control.script_sent = self
+            .tell(control.thread, Command::Script { call_id, run, clips })
+            .await
+            .is_ok();
     }
 
     async fn script_clips(&self, script: Option<&Script>, codec: Codec) -> ScriptClips {
@@ -386,7 +451,10 @@ impl Inner {
         let released = self.release_from_thread(call_id, control.thread).await;
         let recording = self.finish_recording(control, ended_us).await;
         let Some(Released { script, figures, .. }) = released else {
-            return MediaSummary { recording, ..MediaSummary::default() };
+            return MediaSummary {
+                recording,
+                ..MediaSummary::default()
+            };
         };
         MediaSummary {
             recording,
@@ -407,7 +475,11 @@ impl Inner {
     async fn finish_recording(&self, control: &Control, ended_us: u64) -> Option<RecordingFile> {
         let recording = control.recording?;
         let (reply, finished) = oneshot::channel();
-        let message = Message::Finish { recording, ended_us, reply };
+        let message = Message::Finish {
+            recording,
+            ended_us,
+            reply,
+        };
         self.recorder(control.thread)?.send(message).await.then_some(())?;
         finished.await.ok().flatten()
     }

@@ -45,7 +45,12 @@ impl KeyMerger {
             twin.paired = true;
             return false;
         }
-        self.presses[self.next] = Some(Press { digit, path, last_us: now_us, paired: false });
+        self.presses[self.next] = Some(Press {
+            digit,
+            path,
+            last_us: now_us,
+            paired: false,
+        });
         self.next = (self.next + 1) % REMEMBERED;
         true
     }
@@ -73,9 +78,17 @@ mod tests {
             ("INFO first", &[(0, Info, '1'), (100, Rtp, '1')], "1"),
             ("too far apart", &[(0, Rtp, '1'), (151, Info, '1')], "11"),
             ("different keys", &[(0, Rtp, '1'), (100, Info, '2')], "12"),
-            ("twice by both", &[(0, Rtp, '1'), (60, Rtp, '1'), (90, Info, '1'), (140, Info, '1')], "11"),
+            (
+                "twice by both",
+                &[(0, Rtp, '1'), (60, Rtp, '1'), (90, Info, '1'), (140, Info, '1')],
+                "11",
+            ),
             ("INFO twice", &[(0, Rtp, '1'), (60, Info, '1'), (90, Info, '1')], "11"),
-            ("crossing", &[(0, Rtp, '1'), (20, Rtp, '2'), (60, Info, '1'), (90, Info, '2')], "12"),
+            (
+                "crossing",
+                &[(0, Rtp, '1'), (20, Rtp, '2'), (60, Info, '1'), (90, Info, '2')],
+                "12",
+            ),
         ];
         for (what, told, expected) in rows {
             let mut merger = KeyMerger::default();

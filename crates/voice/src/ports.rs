@@ -26,7 +26,9 @@ const TRIES_MAX: usize = 64;
 impl PortPool {
     pub(crate) fn new(range: RangeInclusive<u16>) -> Arc<Self> {
         let last = *range.end();
-        let free = range.filter(|port| port % 2 == 0 && *port > 0 && *port < last).collect();
+        let free = range
+            .filter(|port| port % 2 == 0 && *port > 0 && *port < last)
+            .collect();
         Arc::new(Self { free: Mutex::new(free) })
     }
 
@@ -39,7 +41,10 @@ impl PortPool {
         let mut error = io::Error::new(io::ErrorKind::AddrNotAvailable, "every media port is in use");
         for _ in 0..TRIES_MAX {
             let Some(port) = self.pop() else { break };
-            let lease = PortLease { pool: Arc::clone(self), port };
+            let lease = PortLease {
+                pool: Arc::clone(self),
+                port,
+            };
             match bind(SocketAddr::new(address, port)) {
                 Ok(socket) => return Ok((socket, lease)),
                 Err(refused) if refused.kind() == io::ErrorKind::AddrInUse => error = refused,
@@ -65,7 +70,11 @@ impl PortLease {
 
 impl Drop for PortLease {
     fn drop(&mut self) {
-        self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.port);
+        self.pool
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(self.port);
     }
 }
 

@@ -149,7 +149,9 @@ impl Call {
 
     /// Copies sound for the recorder, which takes at most 20 ms at a time.
     fn record_theirs(&self, context: &mut Context, codec: Codec, packet: &RtpPacket<'_>, restarted: bool) {
-        let Some((recording, queue)) = self.recording.as_ref().filter(|_| self.answered_us.is_some()) else { return };
+        let Some((recording, queue)) = self.recording.as_ref().filter(|_| self.answered_us.is_some()) else {
+            return;
+        };
         for (index, chunk) in packet.payload.chunks(FRAME_SAMPLES).enumerate() {
             let mut payload = [0; FRAME_SAMPLES];
             payload[..chunk.len()].copy_from_slice(chunk);
@@ -160,7 +162,13 @@ impl Call {
                 timestamp: packet.timestamp.wrapping_add(offset as u32),
                 restarted: restarted && index == 0,
             };
-            let sound = Sound { recording: *recording, place, codec, length: chunk.len() as u8, payload };
+            let sound = Sound {
+                recording: *recording,
+                place,
+                codec,
+                length: chunk.len() as u8,
+                payload,
+            };
             context.statistics.recorder_drops += u64::from(!queue.record(sound));
         }
     }

@@ -39,16 +39,27 @@ pub(crate) struct Sound {
 /// Where sound belongs.
 pub(crate) enum Place {
     /// From the far end: when it arrived on the engine's clock, its timestamp, and whether its clock is a new one.
-    Far { arrived_us: u64, timestamp: u32, restarted: bool },
+    Far {
+        arrived_us: u64,
+        timestamp: u32,
+        restarted: bool,
+    },
     /// From us: samples since the recording began.
     Near { position: u64 },
 }
 
-#[expect(clippy::large_enum_variant, reason = "sound is nearly every message, and is copied into the queue, not boxed")]
 pub(crate) enum Message {
-    Start { recording: u64, path: String, started_us: u64 },
+    Start {
+        recording: u64,
+        path: String,
+        started_us: u64,
+    },
     Sound(Sound),
-    Finish { recording: u64, ended_us: u64, reply: oneshot::Sender<Option<RecordingFile>> },
+    Finish {
+        recording: u64,
+        ended_us: u64,
+        reply: oneshot::Sender<Option<RecordingFile>>,
+    },
 }
 
 /// A recorder thread's queue.
@@ -59,13 +70,6 @@ pub(crate) struct RecorderQueue {
 }
 
 impl RecorderQueue {
-    /// Puts a message in; gives it back when there is no room. Never waits.
-    pub(crate) fn offer(&self, message: Message) -> Result<(), Message> {
-        self.messages.try_send(message).map_err(|refused| match refused {
-            TrySendError::Full(message) | TrySendError::Disconnected(message) => message,
-        })
-    }
-
     /// Puts sound in; returns whether there was room. Never waits and never wakes the thread, which looks by itself.
     pub(crate) fn record(&self, sound: Sound) -> bool {
         self.messages.try_send(Message::Sound(sound)).is_ok()
@@ -75,12 +79,13 @@ impl RecorderQueue {
     pub(crate) async fn send(&self, message: Message) -> bool {
         let mut message = message;
         for _ in 0..200 {
-            match self.offer(message) {
+            match self.messages.try_send(message) {
                 Ok(()) => {
                     self.thread.unpark();
                     return true;
                 }
-                Err(refused) => message = refused,
+                Err(TrySendError::Full(refused)) => message = refused,
+                Err(TrySendError::Disconnected(_)) => return false,
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -93,7 +98,13 @@ pub(crate) fn start(index: usize, folder: PathBuf, clock: Clock) -> io::Result<(
     let (sender, receiver) = sync_channel(QUEUE_MESSAGES);
     let thread = std::thread::Builder::new().name(format!("recorder-{index}"));
     let thread = thread.spawn(move || RecorderThread::new(folder, clock).run(&receiver))?;
-    Ok((RecorderQueue { messages: sender, thread: thread.thread().clone() }, thread))
+    Ok((
+        RecorderQueue {
+            messages: sender,
+            thread: thread.thread().clone(),
+        },
+        thread,
+    ))
 }
 
 struct RecorderThread {
@@ -118,7 +129,12 @@ struct RecordingOnDisk {
 
 impl RecorderThread {
     fn new(folder: PathBuf, clock: Clock) -> Self {
-        Self { folder, clock, recordings: HashMap::new(), scratch: Vec::with_capacity(64 << 10) }
+        Self {
+            folder,
+            clock,
+            recordings: HashMap::new(),
+            scratch: Vec::with_capacity(64 << 10),
+        }
     }
 
     fn run(mut self, messages: &Receiver<Message>) {
@@ -138,16 +154,31 @@ impl RecorderThread {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Start { recording, path, started_us } => {
+            Message::Start {
+                recording,
+                path,
+                started_us,
+            } => {
                 let file = RecordingOnDisk::create(&self.folder, path);
-                self.recordings.insert(recording, Recording { recorder: Recorder::default(), file, started_us });
+                self.recordings.insert(
+                    recording,
+                    Recording {
+                        recorder: Recorder::default(),
+                        file,
+                        started_us,
+                    },
+                );
             }
             Message::Sound(sound) => {
                 if let Some(recording) = self.recordings.get_mut(&sound.recording) {
                     recording.put(&sound, &mut self.scratch);
                 }
             }
-            Message::Finish { recording, ended_us, reply } => {
+            Message::Finish {
+                recording,
+                ended_us,
+                reply,
+            } => {
                 let finished = self.recordings.remove(&recording);
                 let file = finished.and_then(|recording| recording.finish(ended_us, &mut self.scratch));
                 // The caller may have gone away; the file is complete all the same.
@@ -181,7 +212,11 @@ impl Recording {
         g711::decode_into(sound.codec, &sound.payload[..length], &mut samples);
         let (side, position) = match sound.place {
             Place::Near { position } => (Side::Near, position),
-            Place::Far { arrived_us, timestamp, restarted } => {
+            Place::Far {
+                arrived_us,
+                timestamp,
+                restarted,
+            } => {
                 let arrived_us = arrived_us.saturating_sub(self.started_us);
                 (Side::Far, self.recorder.locate(arrived_us, timestamp, restarted))
             }
@@ -215,7 +250,12 @@ impl Recording {
 impl RecordingOnDisk {
     fn create(folder: &Path, path: String) -> Self {
         let file = create_file(&folder.join(&path));
-        let mut recording = Self { path, file: None, header_samples: 0, written_samples: 0 };
+        let mut recording = Self {
+            path,
+            file: None,
+            header_samples: 0,
+            written_samples: 0,
+        };
         match file {
             Ok(file) => recording.file = Some(file),
             Err(error) => recording.give_up(&error),
@@ -224,7 +264,9 @@ impl RecordingOnDisk {
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        let Some(file) = self.file.as_mut().filter(|_| !bytes.is_empty()) else { return };
+        let Some(file) = self.file.as_mut().filter(|_| !bytes.is_empty()) else {
+            return;
+        };
         if let Err(error) = file.write_all(bytes) {
             return self.give_up(&error);
         }
@@ -258,7 +300,10 @@ impl RecordingOnDisk {
         // What a full disk cut short is still a recording; what was never created is none.
         let written = self.file.is_some() || self.written_samples > 0;
         let duration_ms = wav::duration_ms(self.written_samples * wav::FRAME_BYTES);
-        written.then_some(RecordingFile { path: self.path, duration_ms })
+        written.then_some(RecordingFile {
+            path: self.path,
+            duration_ms,
+        })
     }
 }
 

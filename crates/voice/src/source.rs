@@ -44,7 +44,10 @@ impl SourceGuard {
         if address.ip().is_unspecified() || self.told == Some(address) {
             return;
         }
-        *self = Self { told: Some(address), ..Self::default() };
+        *self = Self {
+            told: Some(address),
+            ..Self::default()
+        };
     }
 
     /// Where packets go.
@@ -74,13 +77,20 @@ impl SourceGuard {
             candidate.from == from && candidate.ssrc == packet.ssrc && candidate.next == packet.sequence
         });
         let packets = goes_on.map_or(1, |candidate| candidate.packets + 1);
-        self.candidate = Some(Candidate { from, ssrc: packet.ssrc, next, packets });
+        self.candidate = Some(Candidate {
+            from,
+            ssrc: packet.ssrc,
+            next,
+            packets,
+        });
         packets >= PACKETS_BEFORE_MOVE
     }
 
     /// Whether RTCP from this address is listened to: the host that sound comes from or goes to.
     pub(crate) fn is_same_host(&self, from: SocketAddr) -> bool {
-        self.heard.or(self.told).is_some_and(|address| address.ip() == from.ip())
+        self.heard
+            .or(self.told)
+            .is_some_and(|address| address.ip() == from.ip())
     }
 }
 
@@ -93,7 +103,14 @@ mod tests {
     }
 
     fn packet(sequence: u16) -> RtpPacket<'static> {
-        RtpPacket { payload_type: 0, marker: false, sequence, timestamp: 0, ssrc: 1, payload: &[1] }
+        RtpPacket {
+            payload_type: 0,
+            marker: false,
+            sequence,
+            timestamp: 0,
+            ssrc: 1,
+            payload: &[1],
+        }
     }
 
     /// Feeds `(milliseconds, host, sequence)` and says which were accepted, as `y` and `n`.
@@ -112,23 +129,52 @@ mod tests {
             ("nobody yet", &[], "", 1),
             ("as told", &[(0, 1, 1), (20, 1, 2)], "yy", 1),
             ("behind a NAT", &[(0, 2, 1), (20, 2, 2)], "yy", 2),
-            ("a stranger", &[(0, 1, 1), (10, 3, 9), (20, 1, 2), (30, 3, 10)], "ynyn", 1),
+            (
+                "a stranger",
+                &[(0, 1, 1), (10, 3, 9), (20, 1, 2), (30, 3, 10)],
+                "ynyn",
+                1,
+            ),
             ("a stranger was first", &[(0, 3, 1), (20, 1, 1), (40, 3, 2)], "yyn", 1),
             (
                 "the source moves",
-                &[(0, 1, 1), (600, 2, 5), (620, 2, 6), (640, 2, 7), (660, 2, 8), (680, 2, 9), (700, 2, 10)],
+                &[
+                    (0, 1, 1),
+                    (600, 2, 5),
+                    (620, 2, 6),
+                    (640, 2, 7),
+                    (660, 2, 8),
+                    (680, 2, 9),
+                    (700, 2, 10),
+                ],
                 "ynnnnyy",
                 2,
             ),
             (
                 "a stranger during silence, not in a row",
-                &[(0, 1, 1), (600, 2, 5), (620, 2, 7), (640, 2, 8), (660, 2, 20), (680, 2, 21), (700, 2, 30)],
+                &[
+                    (0, 1, 1),
+                    (600, 2, 5),
+                    (620, 2, 7),
+                    (640, 2, 8),
+                    (660, 2, 20),
+                    (680, 2, 21),
+                    (700, 2, 30),
+                ],
                 "ynnnnnn",
                 1,
             ),
             (
                 "the old source comes back in time",
-                &[(0, 1, 1), (600, 2, 5), (620, 2, 6), (630, 1, 2), (640, 2, 7), (660, 2, 8), (680, 2, 9)],
+                &[
+                    (0, 1, 1),
+                    (600, 2, 5),
+                    (620, 2, 6),
+                    (630, 1, 2),
+                    (640, 2, 7),
+                    (660, 2, 8),
+                    (680, 2, 9),
+                ],
                 "ynnynnn",
                 1,
             ),

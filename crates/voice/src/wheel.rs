@@ -55,7 +55,10 @@ impl Wheel {
         }
         let skipped = (now_ms - self.next_ms) / SLOTS;
         self.next_ms += skipped * SLOTS;
-        let due = Due { ms: self.next_ms, late: now_ms - self.next_ms >= LATE_MS };
+        let due = Due {
+            ms: self.next_ms,
+            late: now_ms - self.next_ms >= LATE_MS,
+        };
         self.next_ms += 1;
         (Some(due), skipped)
     }

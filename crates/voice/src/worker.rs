@@ -81,8 +81,16 @@ pub(crate) enum Command {
 pub(crate) enum Action {
     Play(EncodedClip),
     StopPlayback,
-    PressKeys { keys: Vec<Digit>, hold_ms: u32, gap_ms: u32 },
-    Impair { loss_percent: f64, jitter_ms: u32, seed: u64 },
+    PressKeys {
+        keys: Vec<Digit>,
+        hold_ms: u32,
+        gap_ms: u32,
+    },
+    Impair {
+        loss_percent: f64,
+        jitter_ms: u32,
+        seed: u64,
+    },
     SetMuted(bool),
 }
 
@@ -142,7 +150,12 @@ pub(crate) fn start(
     let bell = Arc::new(rustix::event::eventfd(0, flags)?);
     let sockets = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let calls = Arc::new(AtomicUsize::new(0));
-    let context = Context { now_us: 0, clock, statistics: Statistics::default(), canonical_name };
+    let context = Context {
+        now_us: 0,
+        clock,
+        statistics: Statistics::default(),
+        canonical_name,
+    };
     let worker = Worker {
         index,
         bell: Arc::clone(&bell),
@@ -156,13 +169,22 @@ pub(crate) fn start(
         context,
         published_us: 0,
     };
-    let thread = std::thread::Builder::new().name(format!("media-{index}")).spawn(move || {
-        if let Some(core) = core {
-            stay_on(core);
-        }
-        worker.run(&receiver);
-    })?;
-    Ok((WorkerQueue { commands: sender, bell, calls }, thread))
+    let thread = std::thread::Builder::new()
+        .name(format!("media-{index}"))
+        .spawn(move || {
+            if let Some(core) = core {
+                stay_on(core);
+            }
+            worker.run(&receiver);
+        })?;
+    Ok((
+        WorkerQueue {
+            commands: sender,
+            bell,
+            calls,
+        },
+        thread,
+    ))
 }
 
 fn stay_on(core: usize) {
@@ -193,7 +215,9 @@ impl Worker {
         let mut ready = Vec::with_capacity(READY_AT_ONCE);
         loop {
             self.context.now_us = self.context.clock.now_us();
-            let Some(more) = self.serve_commands(commands) else { return self.publish() };
+            let Some(more) = self.serve_commands(commands) else {
+                return self.publish();
+            };
             self.serve_wheel();
             self.serve_sockets(&mut ready);
             self.serve_impaired();
@@ -221,7 +245,13 @@ impl Worker {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Add(new) => self.add(*new),
-            Command::Connect { call_id, agreed, answered_us, rtcp, recording } => {
+            Command::Connect {
+                call_id,
+                agreed,
+                answered_us,
+                rtcp,
+                recording,
+            } => {
                 self.connect(call_id, *agreed, answered_us, rtcp, recording);
             }
             Command::Script { call_id, run, clips } => {
@@ -284,12 +314,16 @@ impl Worker {
         rtcp: Option<UdpSocket>,
         recording: Option<(u64, RecorderQueue)>,
     ) {
-        let Some(index) = self.by_id.get(&call_id).copied() else { return };
+        let Some(index) = self.by_id.get(&call_id).copied() else {
+            return;
+        };
         if let Some(rtcp) = &rtcp {
             self.listen(rtcp, (u64::from(index) << 1) | 1);
         }
         let now_us = self.context.now_us;
-        let Some(call) = self.calls[index as usize].as_mut() else { return };
+        let Some(call) = self.calls[index as usize].as_mut() else {
+            return;
+        };
         call.connect(now_us, agreed);
         if rtcp.is_some() {
             call.rtcp = rtcp;
@@ -303,7 +337,9 @@ impl Worker {
     }
 
     fn start_script(&mut self, call_id: CallId) {
-        let started = self.call(call_id).is_some_and(|(call, context)| call.start_script(context));
+        let started = self
+            .call(call_id)
+            .is_some_and(|(call, context)| call.start_script(context));
         if started {
             self.send_at_once(call_id);
         }
@@ -312,8 +348,12 @@ impl Worker {
     /// The first sound of a call leaves now and not at the end of a turn: its slot moves here. A call that has sent
     /// already keeps its pace.
     fn send_at_once(&mut self, call_id: CallId) {
-        let Some(index) = self.by_id.get(&call_id).copied() else { return };
-        let Some(call) = self.calls[index as usize].as_mut().filter(|call| call.is_fresh()) else { return };
+        let Some(index) = self.by_id.get(&call_id).copied() else {
+            return;
+        };
+        let Some(call) = self.calls[index as usize].as_mut().filter(|call| call.is_fresh()) else {
+            return;
+        };
         let Some(slot_ms) = call.slot_ms else { return };
         let now_ms = self.context.now_us / 1_000;
         self.wheel.remove(index, slot_ms);
@@ -335,17 +375,26 @@ impl Worker {
             Action::StopPlayback => call.stop_playback(),
             Action::PressKeys { keys, hold_ms, gap_ms } => call.press_keys(&keys, hold_ms, gap_ms),
             Action::SetMuted(muted) => call.set_muted(muted),
-            Action::Impair { loss_percent, jitter_ms, seed } => {
+            Action::Impair {
+                loss_percent,
+                jitter_ms,
+                seed,
+            } => {
                 call.impair(loss_percent, jitter_ms, seed);
                 let index = self.by_id.get(&call_id).copied();
-                self.impaired.extend(index.filter(|index| !self.impaired.contains(index)));
+                self.impaired
+                    .extend(index.filter(|index| !self.impaired.contains(index)));
             }
         }
     }
 
     fn release(&mut self, call_id: CallId, reply: oneshot::Sender<Released>) {
-        let Some(index) = self.by_id.remove(&call_id) else { return };
-        let Some(call) = self.calls[index as usize].take() else { return };
+        let Some(index) = self.by_id.remove(&call_id) else {
+            return;
+        };
+        let Some(call) = self.calls[index as usize].take() else {
+            return;
+        };
         if let Some(slot_ms) = call.slot_ms {
             self.wheel.remove(index, slot_ms);
         }
@@ -405,12 +454,16 @@ impl Worker {
     /// Takes one datagram. What waits behind it is announced again at the next look, so that nobody's flood holds up the
     /// others.
     fn receive(&mut self, key: u64) {
-        let Some(call) = self.calls.get_mut((key >> 1) as usize).and_then(Option::as_mut) else { return };
+        let Some(call) = self.calls.get_mut((key >> 1) as usize).and_then(Option::as_mut) else {
+            return;
+        };
         let mut buffer = [0; DATAGRAM_MAX];
         let control = key & 1 == 1;
         let socket = if control { call.rtcp.as_ref() } else { Some(&call.rtp) };
         // Errors are those of earlier sends (unreachable), and pass.
-        let Some(Ok((length, from))) = socket.map(|socket| socket.recv_from(&mut buffer)) else { return };
+        let Some(Ok((length, from))) = socket.map(|socket| socket.recv_from(&mut buffer)) else {
+            return;
+        };
         if control {
             call.receive_control(&mut self.context, from, &buffer[..length]);
         } else {
@@ -437,14 +490,21 @@ impl Worker {
             None
         } else {
             let busy_us = self.wheel.next_busy_ms().map_or(u64::MAX, |ms| ms * 1_000);
-            let held_us = if self.impaired.is_empty() { u64::MAX } else { self.context.now_us + 1_000 };
+            let held_us = if self.impaired.is_empty() {
+                u64::MAX
+            } else {
+                self.context.now_us + 1_000
+            };
             let now_us = self.context.clock.now_us();
             let wake_us = busy_us.min(held_us).min(self.context.now_us + REST_MAX_US);
             let rest_us = wake_us.saturating_sub(now_us);
             if rest_us == 0 {
                 return;
             }
-            Some(Timespec { tv_sec: 0, tv_nsec: (rest_us * 1_000) as i64 })
+            Some(Timespec {
+                tv_sec: 0,
+                tv_nsec: (rest_us * 1_000) as i64,
+            })
         };
         let mut bell = [PollFd::new(&*self.bell, PollFlags::IN)];
         if rustix::event::poll(&mut bell, timeout.as_ref()).is_ok_and(|rung| rung > 0) {
