@@ -46,6 +46,7 @@ enum Event {
     Deadline,
     Stored(Result<(), CommitError>),
     OrphanEnded(bool),
+    Released(MediaSummary),
 }
 
 struct CallTask {
@@ -57,6 +58,8 @@ struct CallTask {
     being_written: Option<CallState>,
     write_pause: Option<Instant>,
     orphan: Option<BoxFuture<'static, bool>>,
+    /// The sound is being closed: its recording is what the work after a call waits for.
+    releasing: Option<BoxFuture<'static, MediaSummary>>,
     media_open: bool,
     recovered: bool,
 }
@@ -101,6 +104,7 @@ impl CallTask {
             being_written: None,
             write_pause: None,
             orphan: None,
+            releasing: None,
             media_open: false,
             recovered: false,
         }
@@ -127,6 +131,7 @@ impl CallTask {
                 Some(event) = voice_events.recv() => Event::Voice(event),
                 Some(control) = controls.recv() => Event::Control(control),
                 confirmed = wait(&mut self.orphan) => Event::OrphanEnded(confirmed),
+                summary = wait(&mut self.releasing) => Event::Released(summary),
                 (call, result) = wait(&mut self.writing) => {
                     self.writing = None;
                     if result.is_ok() {
@@ -150,13 +155,17 @@ impl CallTask {
                     self.orphan = None;
                     self.feed(CallInput::LocalHangUp { confirmed }).await;
                 }
+                Event::Released(summary) => {
+                    self.releasing = None;
+                    self.on_released(summary).await;
+                }
                 Event::Stored(result) => self.on_stored(result).await,
             }
         }
     }
 
     fn is_done(&self) -> bool {
-        self.writing.is_none() && self.stored.state == CallState::Closed
+        self.writing.is_none() && self.releasing.is_none() && self.stored.state == CallState::Closed
     }
 
     fn next_wake(&self) -> Option<Instant> {
@@ -309,58 +318,58 @@ impl CallTask {
         self.feed(input).await;
     }
 
+    async fn on_released(&mut self, summary: MediaSummary) {
+        if self.call.answered_at.is_none() {
+            return;
+        }
+        self.app.pass(Failpoint::PostCallStarted).await;
+        let recording = summary.recording.map(|file| Recording {
+            path: file.path,
+            duration_ms: file.duration_ms,
+        });
+        self.feed(CallInput::MediaReleased {
+            recording,
+            script: summary.script,
+        })
+        .await;
+    }
+
     /// Feeds the rules and does at once what they want at once.
     async fn feed(&mut self, input: CallInput) {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            let step = self.call.handle(self.app.now(), input);
-            self.call = step.call;
-            for effect in step.effects {
-                if let Some(next) = self.perform(effect).await {
-                    inputs.push(next);
-                }
-            }
+        let step = self.call.handle(self.app.now(), input);
+        self.call = step.call;
+        for effect in step.effects {
+            self.perform(effect).await;
         }
     }
 
-    /// Performs one effect; what comes of it at once is the next input.
-    async fn perform(&mut self, effect: Effect) -> Option<CallInput> {
+    async fn perform(&mut self, effect: Effect) {
         let parts = &self.app.inner.parts;
         match effect {
-            Effect::StartScript(id) => {
-                parts.voice.start_script(id, self.call.script.clone()).await;
-                None
-            }
+            Effect::StartScript(id) => parts.voice.start_script(id, self.call.script.clone()).await,
             Effect::HangUp(id) => {
                 self.app.pass(Failpoint::HangUpDecided).await;
                 parts.carrier.hang_up(id).await;
-                None
             }
-            Effect::ReleaseMedia(id) => {
-                let summary = if self.media_open {
-                    self.media_open = false;
-                    parts.voice.release(id).await
-                } else if self.recovered {
-                    parts.voice.recover(self.call.workspace_id, id).await
-                } else {
-                    MediaSummary::default()
-                };
-                self.call.answered_at?;
-                self.app.pass(Failpoint::PostCallStarted).await;
-                Some(CallInput::MediaReleased {
-                    recording: summary.recording.map(|file| Recording {
-                        path: file.path,
-                        duration_ms: file.duration_ms,
-                    }),
-                    script: summary.script,
-                })
-            }
-            Effect::EndOrphan(_) => {
-                self.orphan = Some(self.end_orphan().boxed());
-                None
-            }
+            Effect::ReleaseMedia(_) => self.releasing = Some(self.release_media().boxed()),
+            Effect::EndOrphan(_) => self.orphan = Some(self.end_orphan().boxed()),
             // These wait for the commit: see `on_stored`. `PlaceCall` is never one of this task's own.
-            Effect::WakeRunner | Effect::WakeWebhooks | Effect::PlaceCall(_) => None,
+            Effect::WakeRunner | Effect::WakeWebhooks | Effect::PlaceCall(_) => {}
+        }
+    }
+
+    /// Closes the sound beside the loop, so that the end of the leg is stored meanwhile.
+    fn release_media(&mut self) -> impl Future<Output = MediaSummary> + Send + use<> {
+        let app = self.app.clone();
+        let (workspace, id) = (self.call.workspace_id, self.call.id);
+        let open = std::mem::take(&mut self.media_open);
+        let recovered = self.recovered;
+        async move {
+            match (open, recovered) {
+                (true, _) => app.inner.parts.voice.release(id).await,
+                (false, true) => app.inner.parts.voice.recover(workspace, id).await,
+                (false, false) => MediaSummary::default(),
+            }
         }
     }
 
@@ -383,11 +392,10 @@ impl CallTask {
 
     /// Starts writing the call as it is now, unless a write is under way or nothing changed.
     fn begin_write(&mut self) {
-        let paused = self.write_pause.is_some_and(|until| Instant::now() < until);
-        if self.writing.is_some() || paused || self.call == self.stored {
+        self.write_pause = self.write_pause.filter(|until| Instant::now() < *until);
+        if self.writing.is_some() || self.write_pause.is_some() || self.call == self.stored {
             return;
         }
-        self.write_pause = None;
         self.being_written = Some(self.call.state);
         let app = self.app.clone();
         let mut call = self.call.clone();

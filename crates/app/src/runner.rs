@@ -121,9 +121,10 @@ impl App {
             turn = turn.wrapping_add(1);
             metrics::histogram!("carillon_runner_look_seconds").record(looked_at.elapsed().as_secs_f64());
             tokio::select! {
+                biased;
+                () = self.inner.draining.cancelled() => {}
                 () = self.inner.wake_runner.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
-                () = self.inner.draining.cancelled() => {}
             }
             tokio::time::sleep_until(looked_at + self.inner.settings.runner_pause).await;
         }

@@ -45,6 +45,7 @@ impl App {
                 }
             };
             tokio::select! {
+                biased;
                 () = self.inner.wake_webhooks.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }

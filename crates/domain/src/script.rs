@@ -323,3 +323,126 @@ impl ScriptRun {
         vec![ScriptOutput::Finish(self.result.clone())]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    const PROMPT: ClipId = ClipId::new(Uuid::from_u128(1));
+    const THANKS: ClipId = ClipId::new(Uuid::from_u128(2));
+
+    fn digit(key: char) -> Digit {
+        Digit::parse(key).unwrap()
+    }
+
+    fn key(key: char) -> ScriptInput {
+        ScriptInput::Key(digit(key))
+    }
+
+    fn seconds(s: i64) -> UnixMicros {
+        UnixMicros::from_seconds(s)
+    }
+
+    fn press1() -> Script {
+        Script::Press1 {
+            clip: PROMPT,
+            times: 2,
+            wait_ms: 5_000,
+            keys: BTreeMap::from([
+                (digit('1'), KeyAction::Mark { name: "yes".into(), value: "true".into(), clip: Some(THANKS) }),
+                (digit('2'), KeyAction::CallBack { after_s: 600, clip: None }),
+                (digit('3'), KeyAction::FollowUp { after_s: 60, clip: None }),
+                (digit('9'), KeyAction::DoNotCall { clip: None }),
+                (digit('*'), KeyAction::HangUp),
+                (digit('5'), KeyAction::Play { clip: THANKS }),
+            ]),
+        }
+    }
+
+    /// Feeds inputs, each with its second, and tells every output in short.
+    fn run(script: Script, inputs: &[(i64, ScriptInput)]) -> (Vec<String>, ScriptResult) {
+        let mut run = ScriptRun::new(script);
+        let told = inputs
+            .iter()
+            .flat_map(|(at, input)| run.handle(seconds(*at), *input))
+            .map(|output| match output {
+                ScriptOutput::Play(PROMPT) => "prompt".to_owned(),
+                ScriptOutput::Play(_) => "thanks".to_owned(),
+                ScriptOutput::StopPlayback => "stop".to_owned(),
+                ScriptOutput::WakeAt(at) => format!("wake {}", at.seconds()),
+                ScriptOutput::Finish(_) => "finish".to_owned(),
+            })
+            .collect();
+        (told, run.result().clone())
+    }
+
+    #[test]
+    fn scripts_say_and_do_what_their_tables_tell() {
+        use ScriptInput::{ClipFinished as End, Start, Tick};
+        let announce = |times| Script::Announce { clip: PROMPT, times, gap_ms: 2_000 };
+        type Row = (Script, Vec<(i64, ScriptInput)>, &'static str);
+        let table: Vec<Row> = vec![
+            (announce(1), vec![(0, Start), (3, End)], "prompt finish"),
+            (announce(2), vec![(0, Start), (3, End), (5, Tick), (8, End)], "prompt wake 5 prompt finish"),
+            (announce(2), vec![(0, Start), (3, End), (4, Tick), (5, Tick)], "prompt wake 5 wake 5 prompt"),
+            (announce(1), vec![(0, Start), (1, key('1')), (3, End)], "prompt finish"),
+            (press1(), vec![(0, Start), (1, key('1')), (4, End)], "prompt thanks finish"),
+            (press1(), vec![(0, Start), (3, End), (4, key('5')), (6, End)], "prompt wake 8 thanks finish"),
+            (press1(), vec![(0, Start), (3, End), (8, Tick), (11, End), (16, Tick)], "prompt wake 8 prompt wake 16 finish"),
+            (press1(), vec![(0, Start), (1, key('7')), (2, key('7'))], "prompt stop prompt stop finish"),
+            (press1(), vec![(0, Start), (1, key('*')), (2, key('1'))], "prompt stop finish"),
+            (press1(), vec![(0, key('1')), (1, Tick), (2, Start)], "prompt"),
+        ];
+        for (script, inputs, expected) in table {
+            assert_eq!(run(script, &inputs).0.join(" "), expected, "{inputs:?}");
+        }
+    }
+
+    #[test]
+    fn keys_leave_their_mark_on_the_result() {
+        let after = |pressed: char| run(press1(), &[(0, ScriptInput::Start), (10, key(pressed))]).1;
+        assert_eq!(after('1').marks["yes"], "true");
+        assert_eq!(after('2').call_back_at, Some(seconds(610)));
+        assert_eq!(after('3').follow_up_at, Some(seconds(70)));
+        assert!(after('9').do_not_call);
+        assert!(after('*').acted);
+        let unknown = after('8');
+        assert!(!unknown.acted);
+        assert_eq!(unknown.keys, "8");
+    }
+
+    #[test]
+    fn keys_are_the_sixteen_events_of_rfc_4733() {
+        for event in 0..16 {
+            assert_eq!(Digit::from_event(event).unwrap().event(), event);
+        }
+        assert_eq!(Digit::from_event(16), None);
+        assert_eq!(Digit::parse('d'), Digit::parse('D'));
+        assert_eq!(Digit::parse('E'), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_script_finishes_at_most_once_and_says_nothing_afterwards(
+            inputs in proptest::collection::vec(0_u8..9, 0..60),
+        ) {
+            let mut run = ScriptRun::new(press1());
+            let mut finished = 0;
+            for (second, input) in inputs.into_iter().enumerate() {
+                let input = match input {
+                    0 => ScriptInput::Start,
+                    1 | 2 => ScriptInput::ClipFinished,
+                    3 | 4 => ScriptInput::Tick,
+                    other => key(char::from(b'0' + other)),
+                };
+                let was_finished = run.is_finished();
+                let outputs = run.handle(seconds(second as i64), input);
+                prop_assert!(!was_finished || outputs.is_empty());
+                finished += outputs.iter().filter(|output| matches!(output, ScriptOutput::Finish(_))).count();
+                prop_assert_eq!(run.is_finished(), finished == 1);
+            }
+        }
+    }
+}
