@@ -108,6 +108,8 @@ pub enum DropReason {
     StrayResponse,
     /// An ACK that belongs to nothing of ours.
     StrayAck,
+    /// More copies of one answer than any retransmission schedule makes.
+    TooManyCopies,
     /// An event could not be queued for its call.
     EventQueueFull,
     /// A connection whose peer does not read.
@@ -116,7 +118,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Source,
         Self::TooLarge,
         Self::Framing,
@@ -130,6 +132,7 @@ impl DropReason {
         Self::ContentLength,
         Self::StrayResponse,
         Self::StrayAck,
+        Self::TooManyCopies,
         Self::EventQueueFull,
         Self::SlowPeer,
     ];
@@ -150,6 +153,7 @@ impl DropReason {
             Self::ContentLength => "content_length",
             Self::StrayResponse => "stray_response",
             Self::StrayAck => "stray_ack",
+            Self::TooManyCopies => "too_many_copies",
             Self::EventQueueFull => "event_queue_full",
             Self::SlowPeer => "slow_peer",
         }

@@ -1,7 +1,7 @@
 //! What the tests against real far ends share: SIPp as a process, a trunk to it, and events as text.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(unreachable_pub, dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::allow_attributes, reason = "which part is used differs between binaries")]
 
 use bytes::Bytes;

@@ -14,6 +14,9 @@ use tokio::sync::mpsc;
 
 /// Most forks of one call whose 2xx we end.
 const FORKS_MAX: usize = 8;
+/// Most copies of a 2xx that are acknowledged: a far end that answers each ACK with a copy would go on for ever. The
+/// retransmission schedule of RFC 3261 section 13.3.1.4 makes eleven.
+const COPIES_MAX: u32 = 48;
 /// Most times an INVITE is sent again with credentials.
 const AUTH_ROUNDS_MAX: u8 = 2;
 
@@ -59,6 +62,7 @@ pub(super) struct OutboundSide {
     /// The To tag of the 2xx that we use, and its ACK.
     answered: Option<(Option<String>, (Bytes, Flow))>,
     forks: Vec<Fork>,
+    copies: u32,
 }
 
 impl OutboundSide {
@@ -120,6 +124,7 @@ impl Core {
             give_up_by: None,
             answered: None,
             forks: Vec::new(),
+            copies: 0,
         };
         let mut leg = Leg {
             id: call.leg,
@@ -322,7 +327,9 @@ impl Core {
                 out.forks.iter().find(|fork| fork.tag == tag).map(|fork| fork.ack.clone())
             };
             match copy {
+                Some(_) if out.copies >= COPIES_MAX => self.counters.drop(DropReason::TooManyCopies),
                 Some((ack, flow)) => {
+                    out.copies += 1;
                     self.counters.retransmissions += 1;
                     self.send(flow, ack);
                 }

@@ -62,8 +62,6 @@ pub(super) enum ServerState {
 pub(super) struct ServerTx {
     pub(super) leg: Option<LegId>,
     pub(super) state: ServerState,
-    /// CSeq of the request: the ACK of a 2xx carries it.
-    pub(super) cseq: u32,
     flow: Flow,
     head: ResponseHead,
     last: Option<Bytes>,
@@ -156,7 +154,6 @@ impl Core {
         let tx = ServerTx {
             leg: None,
             state: ServerState::Proceeding,
-            cseq: message.cseq,
             flow: response_flow(flow, message),
             head,
             last: None,
