@@ -3,10 +3,12 @@
 //! [`open`] picks one by URL. This crate alone knows SQL. The stored form of an entity is its serde form in a `doc` column;
 //! `table` says which columns stand beside it, and `migrations/` how they are indexed.
 
+mod batch;
 mod counter;
 mod error;
 pub mod memory;
 mod meters;
+pub mod postgres;
 pub mod sqlite;
 mod table;
 
@@ -28,6 +30,7 @@ pub async fn open(url: &str, data_dir: &Path) -> Result<Arc<dyn Store>, StoreErr
     match url.split_once(':') {
         Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::new())),
         Some(("sqlite", path)) => Ok(Arc::new(open_sqlite(sqlite_path(path, data_dir)).await?)),
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::PostgresStore::open(url).await?)),
         _ => Err(OpenError::UnknownUrl(redacted(url)).into()),
     }
 }

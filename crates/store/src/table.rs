@@ -5,6 +5,7 @@
 
 use carillon_domain::call::{Call, CallState};
 use carillon_domain::campaign::{Campaign, CampaignStatus};
+use carillon_domain::phone::PhoneNumber;
 use carillon_domain::transition::{Change, Transition};
 use carillon_domain::webhook::{Delivery, DeliveryState};
 use carillon_interfaces::store::{ApiKey, CommitError, StoreError};
@@ -172,19 +173,6 @@ pub(crate) enum Write {
 pub(crate) struct Prepared {
     pub(crate) workspace_id: Uuid,
     pub(crate) writes: Vec<Write>,
-}
-
-/// Transitions from this many changes on are prepared off the async threads: 10,000 records take tens of milliseconds.
-const LARGE: usize = 256;
-
-/// [`Prepared::new`], kept off the async threads when the transition is large.
-pub(crate) async fn prepare(transition: Transition) -> Result<Prepared, CommitError> {
-    if transition.changes.len() < LARGE {
-        return Prepared::new(transition);
-    }
-    tokio::task::spawn_blocking(move || Prepared::new(transition))
-        .await
-        .map_err(|error| StoreError(format!("preparing a transition: {error}")))?
 }
 
 impl Prepared {
@@ -356,4 +344,12 @@ pub(crate) fn next_version(version: u64) -> Result<u64, StoreError> {
 /// The attempt's unique pair, of calls that a campaign made.
 pub(crate) fn attempt_key(call: &Call) -> Option<(Uuid, u32)> {
     call.record_id().map(|record| record.uuid()).zip(call.attempt())
+}
+
+/// Sorted, each once: the order of answers about numbers.
+pub(crate) fn sorted(numbers: &[PhoneNumber]) -> Vec<PhoneNumber> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
 }

@@ -1,10 +1,14 @@
 //! The suite of [`Store`] over every implementation.
 
+mod support;
+
 use carillon_interfaces::conformance::store::run_all;
 use carillon_interfaces::store::Store;
 use carillon_store::memory::MemoryStore;
+use carillon_store::postgres::PostgresStore;
 use carillon_store::sqlite::SqliteStore;
 use std::sync::Arc;
+use support::postgres::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_a_store() {
@@ -17,6 +21,16 @@ async fn sqlite_is_a_store() {
     run_all(async |name| {
         let path = folder.path().join(name).join("carillon.db");
         Arc::new(SqliteStore::open(&path).unwrap()) as Arc<dyn Store>
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_is_a_store() {
+    let Some(server) = Server::start(&["fsync=off"]).await else { return };
+    run_all(async |_| {
+        let url = server.new_database().await;
+        Arc::new(PostgresStore::open(&url).await.unwrap()) as Arc<dyn Store>
     })
     .await;
 }

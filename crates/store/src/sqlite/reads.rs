@@ -1,8 +1,9 @@
 //! The reads of the SQLite store, and its place behind [`Store`].
 
 use super::SqliteStore;
+use crate::batch::{only, prepare, prepare_many, store_error};
 use crate::meters::{Backend, commit_took, read_took};
-use crate::table::{Prepared, live_states, prepare};
+use crate::table::{Prepared, live_states, sorted};
 use async_trait::async_trait;
 use carillon_domain::agent::{Agent, Clip};
 use carillon_domain::call::Call;
@@ -83,16 +84,12 @@ impl SqliteStore {
     }
 
     async fn write_one(&self, prepared: Prepared) -> Result<(), CommitError> {
-        self.writer.write(vec![prepared]).await?.pop().unwrap_or_else(|| Err(no_result()))
+        only(self.writer.write(vec![prepared]).await?)
     }
 }
 
 fn no_reader() -> StoreError {
     StoreError("no reader is left".to_owned())
-}
-
-fn no_result() -> CommitError {
-    CommitError::Store(StoreError("the writer gave no result".to_owned()))
 }
 
 fn in_one_moment<T>(connection: &Connection, query: impl FnOnce(&Connection) -> Read<T>) -> Read<T> {
@@ -204,14 +201,6 @@ fn live_calls(db: &Connection) -> Read<Vec<LiveCall>> {
     Ok(calls.collect::<Result<_, _>>()?)
 }
 
-/// Sorted, each once: the order of answers about numbers.
-fn sorted(numbers: &[PhoneNumber]) -> Vec<PhoneNumber> {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_unstable();
-    sorted.dedup();
-    sorted
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
@@ -223,26 +212,8 @@ impl Store for SqliteStore {
 
     async fn commit_many(&self, transitions: Vec<Transition>) -> Vec<Result<(), CommitError>> {
         let started = Instant::now();
-        // Those that cannot be prepared keep their place among the results.
-        let mut results = Vec::with_capacity(transitions.len());
-        let mut ready = Vec::with_capacity(transitions.len());
-        for transition in transitions {
-            match prepare(transition).await {
-                Ok(prepared) => {
-                    results.push(Err(no_result()));
-                    ready.push((results.len() - 1, prepared));
-                }
-                Err(error) => results.push(Err(error)),
-            }
-        }
-        let (places, ready): (Vec<_>, Vec<_>) = ready.into_iter().unzip();
-        let written = match self.writer.write(ready).await {
-            Ok(written) => written,
-            Err(error) => vec![Err(CommitError::Store(error)); places.len()],
-        };
-        for (place, result) in places.into_iter().zip(written) {
-            results[place] = result;
-        }
+        let (results, ready) = prepare_many(transitions).await;
+        let results = results.with(self.writer.write(ready).await);
         commit_took(Backend::Sqlite, started);
         results
     }
@@ -256,11 +227,7 @@ impl Store for SqliteStore {
     }
 
     async fn put_api_key(&self, key: ApiKey) -> Result<(), StoreError> {
-        match self.write_one(Prepared::api_key(&key)?).await {
-            Ok(()) => Ok(()),
-            Err(CommitError::Store(error)) => Err(error),
-            Err(other) => Err(StoreError(other.to_string())),
-        }
+        self.write_one(Prepared::api_key(&key)?).await.map_err(store_error)
     }
 
     async fn api_key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {

@@ -82,22 +82,33 @@ checks![
     isolation::ids_may_repeat_in_another_workspace,
 ];
 
+/// Runs every check on a store of its own that `open` makes, and returns the names of those that failed. What failed in them
+/// is printed as panics are.
+pub async fn failing<O, F>(open: O) -> Vec<&'static str>
+where
+    O: Fn(&'static str) -> F,
+    F: Future<Output = Arc<dyn Store>>,
+{
+    let mut failing = Vec::new();
+    for check in CHECKS {
+        let run = async { check.run(open(check.name).await).await };
+        if AssertUnwindSafe(run).catch_unwind().await.is_err() {
+            failing.push(check.name);
+        }
+    }
+    failing
+}
+
 /// Runs every check on a store of its own that `open` makes.
 ///
 /// # Panics
 ///
-/// After the last check, with the names of those that failed. What failed in them was printed before.
+/// After the last check, with the names of those that failed.
 pub async fn run_all<O, F>(open: O)
 where
     O: Fn(&'static str) -> F,
     F: Future<Output = Arc<dyn Store>>,
 {
-    let mut failed = Vec::new();
-    for check in CHECKS {
-        let run = async { check.run(open(check.name).await).await };
-        if AssertUnwindSafe(run).catch_unwind().await.is_err() {
-            failed.push(check.name);
-        }
-    }
-    assert!(failed.is_empty(), "{} of {} checks failed: {failed:#?}", failed.len(), CHECKS.len());
+    let failing = failing(open).await;
+    assert!(failing.is_empty(), "{} of {} checks failed: {failing:#?}", failing.len(), CHECKS.len());
 }

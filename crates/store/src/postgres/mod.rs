@@ -1,0 +1,72 @@
+//! The store on a PostgreSQL server, version 15 or later, which any number of nodes may share.
+//!
+//! One task per node commits for all: it takes what has come while the last flush was running and writes it with one
+//! statement per kind of row (`committer`, `plan`, `apply`). Reads use a pool.
+
+mod apply;
+mod committer;
+mod plan;
+mod reads;
+mod schema;
+
+use crate::error::OpenError;
+use committer::Committer;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Connections of a node: one for the committer, one for its numbers, the rest for reads.
+const CONNECTIONS: u32 = 10;
+/// How long a read may wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that each connection keeps prepared: more than there are.
+const CACHED_STATEMENTS: usize = 256;
+
+/// The store on a PostgreSQL server.
+pub struct PostgresStore {
+    pool: PgPool,
+    committer: Committer,
+    place: String,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Connects to the database of `url` (`postgres://USER:PASSWORD@HOST/DATABASE`) and brings its schema up to date. Must
+    /// be called inside a tokio runtime, which carries the committer from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::OldServer`] below version 15, [`OpenError::NewerSchema`] if a newer program wrote it,
+    /// [`OpenError::Postgres`] if it cannot be reached.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("carillon")
+            .statement_cache_capacity(CACHED_STATEMENTS)
+            // Whatever the server's defaults are: a commit that returned is on disk, and guards see committed rows.
+            .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")])
+            .disable_statement_logging();
+        let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        schema::check_server(&pool).await?;
+        schema::migrate(&pool).await?;
+        let committer = Committer::start(pool.clone());
+        Ok(Self { pool, committer, place })
+    }
+
+    /// Ends all connections after what they are doing.
+    pub async fn close(&self) {
+        self.committer.stop().await;
+        self.pool.close().await;
+    }
+}

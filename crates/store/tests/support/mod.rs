@@ -1,0 +1,3 @@
+//! What tests of several files need.
+
+pub(crate) mod postgres;
