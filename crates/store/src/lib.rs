@@ -50,12 +50,17 @@ fn sqlite_path(path: &str, data_dir: &Path) -> PathBuf {
     }
 }
 
-/// A URL without its password.
+/// A URL without its password and parameters.
 fn redacted(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-    let user = user.split(':').next().unwrap_or_default();
-    format!("{scheme}://{user}:***@{host}")
+    // A password may contain anything but a `@` of its own that comes last.
+    let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let place = place.split('?').next().unwrap_or_default();
+    match user.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***@{place}"),
+        None if user.is_empty() => format!("{scheme}://{place}"),
+        None => format!("{scheme}://{user}@{place}"),
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +72,8 @@ mod tests {
         for (url, shown) in [
             ("postgres://carillon:geheim@db/main", "postgres://carillon:***@db/main"),
             ("postgres://carillon:ge@h:eim@db/main", "postgres://carillon:***@db/main"),
-            ("mysql://db/main", "mysql://db/main"),
+            ("mysql://db/main?password=geheim", "mysql://db/main"),
+            ("mysql://carillon@db/main?password=geheim", "mysql://carillon@db/main"),
             ("sqlite:a.db", "sqlite:a.db"),
         ] {
             assert_eq!(redacted(url), shown);

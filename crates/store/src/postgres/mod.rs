@@ -11,8 +11,8 @@ mod schema;
 
 use crate::error::OpenError;
 use committer::Committer;
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -53,15 +53,27 @@ impl PostgresStore {
             .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")])
             .disable_statement_logging();
         let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
+        // Alone, since a pool would try again and then only say that it timed out.
+        let mut connection = options.connect().await?;
+        schema::check_server(&mut connection).await?;
+        schema::migrate(&mut connection).await?;
+        connection.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options)
-            .await?;
-        schema::check_server(&pool).await?;
-        schema::migrate(&pool).await?;
+            .connect_lazy_with(options);
         let committer = Committer::start(pool.clone());
         Ok(Self { pool, committer, place })
+    }
+
+    /// The value of a server setting as our connections have it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such setting, or no server.
+    pub async fn setting(&self, name: &str) -> Result<String, OpenError> {
+        let query = sqlx::query_scalar("SELECT current_setting($1)").bind(name.to_owned());
+        Ok(query.fetch_one(&self.pool).await?)
     }
 
     /// Ends all connections after what they are doing.

@@ -1,7 +1,8 @@
 //! The schema and its migrations.
 
 use crate::error::OpenError;
-use sqlx::postgres::PgPool;
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 
 /// Every migration; the first makes version 1.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_init.sql")];
@@ -10,17 +11,17 @@ const OLDEST_SERVER: i64 = 150_000;
 /// Nodes that start together take turns on this advisory lock. Any number that nobody else uses.
 const MIGRATION_LOCK: i64 = 0x0ca2_1110;
 
-pub(super) async fn check_server(pool: &PgPool) -> Result<(), OpenError> {
+pub(super) async fn check_server(db: &mut PgConnection) -> Result<(), OpenError> {
     let (number, found): (i64, String) =
         sqlx::query_as("SELECT current_setting('server_version_num')::bigint, current_setting('server_version')")
-            .fetch_one(pool)
+            .fetch_one(db)
             .await?;
     if number < OLDEST_SERVER { Err(OpenError::OldServer { found }) } else { Ok(()) }
 }
 
 /// Brings the schema up to date, in one transaction.
-pub(super) async fn migrate(pool: &PgPool) -> Result<(), OpenError> {
-    let mut transaction = pool.begin().await?;
+pub(super) async fn migrate(db: &mut PgConnection) -> Result<(), OpenError> {
+    let mut transaction = db.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *transaction).await?;
     sqlx::query(
         "CREATE TABLE IF NOT EXISTS schema_version (
