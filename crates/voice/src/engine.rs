@@ -180,6 +180,7 @@ impl MediaEngine {
                 jitter_ms,
                 seed,
             },
+            FarEndCommand::ReportLoudness => Action::ReportLoudness,
             FarEndCommand::StopSending => Action::SetMuted(true),
             FarEndCommand::ResumeSending => Action::SetMuted(false),
         };

@@ -34,6 +34,8 @@ pub enum FarEndCommand {
         /// Where the dice start.
         seed: u64,
     },
+    /// Reports [`FarEndEvent::Loudness`] from now on.
+    ReportLoudness,
     /// Sends nothing more, not even silence.
     StopSending,
     /// Sends again.
@@ -47,6 +49,8 @@ pub enum FarEndEvent {
     Heard,
     /// A key press.
     Key(Digit),
+    /// How loud the other side was over the last tenth of a second of its sound: the root mean square of its samples.
+    Loudness(u16),
     /// What was to be played has been sent.
     PlaybackFinished,
     /// All keys have been pressed.

@@ -6,7 +6,7 @@ use crate::keys::KeyPath;
 use crate::recording::{Place, Sound};
 use crate::source::Verdict;
 use carillon_domain::trunk::Codec;
-use carillon_media::FRAME_SAMPLES;
+use carillon_media::{FRAME_SAMPLES, SAMPLE_RATE, g711};
 use carillon_media::dtmf::{Event, Heard, KeyReceiver, OFFERED_PAYLOAD_TYPE};
 use carillon_media::rtcp;
 use carillon_media::rtp::{self, DropReason, RtpPacket, Sequence, SequenceTracker};
@@ -37,6 +37,29 @@ pub(crate) struct Incoming {
     first_timestamp: u32,
     reported_loss: u8,
     reported_lost: i32,
+    loudness: Option<LoudnessMeter>,
+}
+
+/// Adds up sound for a tenth of a second.
+#[derive(Default)]
+struct LoudnessMeter {
+    energy: u64,
+    samples: u32,
+}
+
+impl LoudnessMeter {
+    /// Takes sound; returns the root mean square of the last tenth of a second when that is full.
+    fn take(&mut self, codec: Codec, payload: &[u8]) -> Option<u16> {
+        for byte in payload {
+            self.energy += u64::from(g711::decode_byte(codec, *byte).unsigned_abs()).pow(2);
+        }
+        self.samples += payload.len() as u32;
+        if self.samples < SAMPLE_RATE / 10 {
+            return None;
+        }
+        let Self { energy, samples } = std::mem::take(self);
+        Some((energy / u64::from(samples)).isqrt() as u16)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -91,6 +114,10 @@ fn kind(agreed: &Agreed, payload_type: u8) -> Option<Kind> {
 }
 
 impl Call {
+    pub(crate) fn report_loudness(&mut self) {
+        self.incoming.loudness.get_or_insert_default();
+    }
+
     /// Takes a datagram from the RTP socket.
     pub(crate) fn receive(&mut self, context: &mut Context, from: SocketAddr, datagram: &[u8]) {
         if rtp::is_rtcp(datagram) {
@@ -129,6 +156,10 @@ impl Call {
         match kind {
             Kind::Sound(codec) => {
                 self.incoming.count_late(now_us, &packet, restarted);
+                let loudness = self.incoming.loudness.as_mut().and_then(|meter| meter.take(codec, packet.payload));
+                if let Some(loudness) = loudness {
+                    self.tell_far_end(context, FarEndEvent::Loudness(loudness));
+                }
                 self.record_theirs(context, codec, &packet, restarted);
             }
             Kind::Key => self.take_key(context, &packet)?,

@@ -94,6 +94,7 @@ pub(crate) enum Action {
     SetMuted(bool),
 }
 
+    ReportLoudness,
 /// A media thread's queue.
 pub(crate) struct WorkerQueue {
     commands: SyncSender<Command>,
@@ -374,6 +375,7 @@ impl Worker {
             }
             Action::StopPlayback => call.stop_playback(),
             Action::PressKeys { keys, hold_ms, gap_ms } => call.press_keys(&keys, hold_ms, gap_ms),
+            Action::ReportLoudness => call.report_loudness(),
             Action::SetMuted(muted) => call.set_muted(muted),
             Action::Impair {
                 loss_percent,

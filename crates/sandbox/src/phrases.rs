@@ -1,0 +1,154 @@
+//! What the far end says, as samples that are made when the sandbox starts: nothing binary is kept in the repository.
+
+use crate::speech::{self, Voice};
+use carillon_media::{SAMPLE_RATE, tone};
+use std::sync::Arc;
+
+/// Something to be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phrase {
+    Greeting,
+    Yes,
+    No,
+    CallLater,
+    DoNotCall,
+    Digits,
+    Interruption,
+    Hum,
+    NoisyTalk,
+    VoicemailGreeting,
+    Beep,
+    CallScreening,
+    CallScreeningThanks,
+    Menu,
+    Ringback,
+}
+
+impl Phrase {
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Greeting,
+        Self::Yes,
+        Self::No,
+        Self::CallLater,
+        Self::DoNotCall,
+        Self::Digits,
+        Self::Interruption,
+        Self::Hum,
+        Self::NoisyTalk,
+        Self::VoicemailGreeting,
+        Self::Beep,
+        Self::CallScreening,
+        Self::CallScreeningThanks,
+        Self::Menu,
+        Self::Ringback,
+    ];
+
+    /// Its words; empty for what is not speech.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Greeting => "Hello, thank you for calling. Please go on, I am listening.",
+            Self::Yes => "Yes, please.",
+            Self::No => "No, thank you.",
+            Self::CallLater => "This is not a good time. Please call me back tomorrow at ten.",
+            Self::DoNotCall => "Please do not call me again.",
+            Self::Digits => "Four, seven, one, nine.",
+            Self::Interruption => "Sorry, wait a moment. Who is this?",
+            Self::NoisyTalk => "Hello? I am in the street, it is loud here. Can you hear me?",
+            Self::VoicemailGreeting => {
+                "Hello. You have reached the voicemail of a sandbox number. Nobody can take your call right now. Please \
+                 leave a message after the tone."
+            }
+            Self::CallScreening => {
+                "Hello. The person you are calling uses a call assistant. Please say your name and why you are calling."
+            }
+            Self::CallScreeningThanks => "Thank you. Stay on the line, I will ask.",
+            Self::Menu => "Welcome. For sales, press one. For support, press two. To hear this again, press nine.",
+            Self::Hum | Self::Beep | Self::Ringback => "",
+        }
+    }
+}
+
+/// All phrases, 8,000 samples a second.
+pub(crate) struct PhraseBook {
+    samples: Vec<Arc<[i16]>>,
+}
+
+impl PhraseBook {
+    /// Makes them. With [`Voice::Auto`] each phrase falls back to synthetic sound by itself.
+    pub(crate) async fn make(voice: Voice, seed: u64) -> Self {
+        let mut samples = Vec::with_capacity(Phrase::ALL.len());
+        for phrase in Phrase::ALL {
+            samples.push(make(phrase, voice, seed).await.into());
+        }
+        Self { samples }
+    }
+
+    pub(crate) fn samples(&self, phrase: Phrase) -> Arc<[i16]> {
+        self.samples
+            .get(phrase as usize)
+            .cloned()
+            .unwrap_or_else(|| Arc::new([]))
+    }
+}
+
+async fn make(phrase: Phrase, voice: Voice, seed: u64) -> Vec<i16> {
+    match phrase {
+        Phrase::Beep => tone::sine(1_000.0, 9_000, 500),
+        Phrase::Ringback => ringback(),
+        Phrase::Hum => speech::hum(),
+        Phrase::NoisyTalk => speech::with_noise(&speech::say(phrase.text(), voice, seed).await, seed),
+        _ => speech::say(phrase.text(), voice, seed).await,
+    }
+}
+
+/// The ringback tone of North America (440 and 480 Hz): two seconds, then four of silence.
+fn ringback() -> Vec<i16> {
+    let (low, high) = (tone::sine(440.0, 4_000, 2_000), tone::sine(480.0, 4_000, 2_000));
+    let ring = low.iter().zip(high).map(|(low, high)| low + high);
+    ring.chain(std::iter::repeat_n(0, 4 * SAMPLE_RATE as usize)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loudness(samples: &[i16]) -> f64 {
+        (samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len() as f64).sqrt()
+    }
+
+    #[tokio::test]
+    async fn every_phrase_is_heard_and_says_the_same_under_the_same_seed() {
+        let (book, again, other) = (
+            PhraseBook::make(Voice::Synthetic, 7).await,
+            PhraseBook::make(Voice::Synthetic, 7).await,
+            PhraseBook::make(Voice::Synthetic, 8).await,
+        );
+        for (index, phrase) in Phrase::ALL.into_iter().enumerate() {
+            assert_eq!(phrase as usize, index);
+            let samples = book.samples(phrase);
+            let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
+            assert!((0.3..16.0).contains(&seconds), "{phrase:?}: {seconds} s");
+            assert!(
+                (500.0..8_000.0).contains(&loudness(&samples)),
+                "{phrase:?}: {}",
+                loudness(&samples)
+            );
+            assert_eq!(samples, again.samples(phrase), "{phrase:?}");
+            assert!(
+                phrase.text().is_empty() || samples != other.samples(phrase),
+                "{phrase:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn noise_goes_on_between_words() {
+        let book = PhraseBook::make(Voice::Synthetic, 7).await;
+        let quietest = |phrase| {
+            let samples: Arc<[i16]> = book.samples(phrase);
+            samples.chunks(800).map(loudness).fold(f64::MAX, f64::min)
+        };
+        assert!(quietest(Phrase::NoisyTalk) > 300.0, "{}", quietest(Phrase::NoisyTalk));
+        assert!(quietest(Phrase::Greeting) < 50.0, "{}", quietest(Phrase::Greeting));
+    }
+}
