@@ -5,11 +5,12 @@
 //! server's.
 
 mod errors;
-pub mod native;
+mod native;
 mod renderer;
-pub mod revrag;
+mod revrag;
 mod state;
 
+pub use native::native_error;
 pub use errors::{Problem, problem_response};
 pub use renderer::Renderer;
 pub use state::{ClipAudio, ClipAudioError, ConvertedClip, DialectState, RecordingUrls, SandboxNumber};

@@ -19,3 +19,8 @@ pub(crate) fn render_call_ended(_: &Call, _: &RenderContext<'_>, _: &RecordingUr
 pub(crate) fn signature_headers(_: &Secret, _: &str, _: &str, _: &str) -> [(&'static str, String); 3] {
     [("", String::new()), ("", String::new()), ("", String::new())]
 }
+
+/// An error in the style of our own API.
+pub fn native_error(status: axum::http::StatusCode, code: &str, message: &str) -> Response {
+    (status, axum::Json(serde_json::json!({"error": {"code": code, "message": message}}))).into_response()
+}
