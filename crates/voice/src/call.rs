@@ -6,6 +6,7 @@ use crate::clips::EncodedClip;
 use crate::clock::Clock;
 use crate::far_end::{CallFigures, FarEndEvent};
 use crate::keys::{KeyMerger, KeyPath};
+use crate::listener::Listener;
 use crate::ports::PortLease;
 use crate::receive::Incoming;
 use crate::recording::{Place, RecorderQueue, Sound};
@@ -76,6 +77,7 @@ pub(crate) struct Call {
     pub(crate) recording: Option<(u64, RecorderQueue)>,
     pub(crate) incoming: Incoming,
     pub(crate) rtp_timeout_us: u64,
+    pub(crate) listener: Option<Box<Listener>>,
     outgoing: Outgoing,
     sink: Sink,
     waiting_events: VecDeque<VoiceEvent>,
@@ -90,8 +92,10 @@ pub(crate) struct Call {
 struct Outgoing {
     ssrc: u32,
     sequence: u16,
-    /// Timestamp of the moment of the answer.
+    /// Timestamp of the first sample.
     timestamp: u32,
+    /// The millisecond of the first sample: that of the answer, give or take the choice of a slot.
+    origin_ms: u64,
     packets: u64,
     octets: u32,
     /// The next packet follows a silence in which none was sent.
@@ -154,10 +158,12 @@ impl Call {
             recording: None,
             incoming: Incoming::default(),
             rtp_timeout_us: new.rtp_timeout_us,
+            listener: None,
             outgoing: Outgoing {
                 ssrc: new.ssrc,
                 sequence: new.first_sequence,
                 timestamp: new.first_timestamp,
+                origin_ms: 0,
                 packets: 0,
                 octets: 0,
                 marker: true,
@@ -194,24 +200,34 @@ impl Call {
         self.agreed = Some(agreed);
     }
 
-    /// The call is answered: sound flows from now on. Silence waits a turn, in case a script starts at once.
+    /// The call is answered: sound flows from now on.
     pub(crate) fn answer(&mut self, answered_us: u64) {
-        let answered_us = answered_us - answered_us % 1_000;
         self.answered_us = Some(answered_us);
         self.incoming.expected_since_us = self.incoming.expected_since_us.max(answered_us);
-        self.outgoing.not_before_ms = answered_us / 1_000 + 20;
+        self.outgoing.origin_ms = answered_us / 1_000;
         self.outgoing.next_report_us = answered_us + REPORT_EVERY_US;
     }
 
-    /// Lets the next turn send, whatever was waited for.
-    pub(crate) fn hurry(&mut self) {
-        self.outgoing.not_before_ms = 0;
+    /// Its place in the wheel, from `slot_ms` on. `due_ms`: when the next packet is due by the pace so far, if there is
+    /// one; the clock of what we send follows the difference, so that it goes on in steps of a packet.
+    pub(crate) fn enter_slot(&mut self, slot_ms: u64, due_ms: Option<u64>) {
+        self.slot_ms = Some(slot_ms);
+        self.outgoing.not_before_ms = slot_ms;
+        if let Some(due_ms) = due_ms {
+            self.outgoing.origin_ms = (self.outgoing.origin_ms + slot_ms).saturating_sub(due_ms);
+        }
+    }
+
+    /// Sends the first packet out of turn.
+    pub(crate) fn send_first(&mut self, context: &mut Context, now_ms: u64) {
+        self.send_frame(context, now_ms);
     }
 
     /// Its turn of the wheel at `ms`.
     pub(crate) fn turn(&mut self, context: &mut Context, ms: u64) {
         self.tell_waiting();
         self.check_time_out(context.now_us);
+        self.pass_on_what_is_heard(context);
         if let Some(script) = self.script.as_mut()
             && script.wake_us.is_some_and(|wake_us| context.now_us >= wake_us)
         {
@@ -228,8 +244,19 @@ impl Call {
         }
     }
 
+    fn pass_on_what_is_heard(&mut self, context: &mut Context) {
+        let Some(listener) = self.listener.as_mut() else { return };
+        if !listener.turn() {
+            if listener.is_closed() {
+                self.listener = None;
+            } else {
+                context.statistics.event_drops += 1;
+            }
+        }
+    }
+
     fn send_frame(&mut self, context: &mut Context, ms: u64) {
-        let (Some(agreed), Some(answered_us)) = (&self.agreed, self.answered_us) else {
+        let Some(agreed) = self.agreed.as_ref().filter(|_| self.answered_us.is_some()) else {
             return;
         };
         if !agreed.we_send() || self.muted {
@@ -238,7 +265,7 @@ impl Call {
         }
         let (codec, payload_type, key_payload_type) = (agreed.codec, agreed.payload_type, agreed.key_payload_type);
         self.finish_playback(context);
-        let position = samples_in((ms * 1_000).saturating_sub(answered_us));
+        let position = samples_in(ms.saturating_sub(self.outgoing.origin_ms) * 1_000);
         let timestamp = self.outgoing.timestamp.wrapping_add(position as u32);
         if let Some(key_payload_type) = key_payload_type
             && let Some(packet) = self.next_key_packet(timestamp)
@@ -373,13 +400,13 @@ impl Call {
     }
 
     fn send_report(&mut self, context: &mut Context, bye: bool) {
-        let (Some(agreed), Some(socket), Some(answered_us)) = (&self.agreed, &self.rtcp, self.answered_us) else {
+        let (Some(agreed), Some(socket)) = (&self.agreed, &self.rtcp) else {
             return;
         };
         if !agreed.we_send() || self.muted {
             return;
         }
-        let position = samples_in(context.now_us.saturating_sub(answered_us));
+        let position = samples_in(context.now_us.saturating_sub(self.outgoing.origin_ms * 1_000));
         let sent = Sent {
             ssrc: self.outgoing.ssrc,
             timestamp: self.outgoing.timestamp.wrapping_add(position as u32),

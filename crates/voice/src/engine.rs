@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::EngineConfig;
 use crate::control::{Control, clips_of, codecs};
 use crate::far_end::{CallFigures, FarEndCommand, FarEndEvent};
+use crate::listener::{HeardFrame, Listener};
 use crate::ports::{self, PortLease, PortPool};
 use crate::recording::{self, Message, RecorderQueue};
 use crate::worker::{self, Action, Command, WorkerQueue};
@@ -187,6 +188,15 @@ impl MediaEngine {
         self.inner
             .tell(control.thread, Command::FarEnd { call_id, action })
             .await
+    }
+
+    /// Passes on what the far end of an answered call says, 20 ms at a time, until the receiver is dropped. Frames that
+    /// nobody takes in time are dropped and counted. A second listener replaces the first.
+    pub async fn listen(&self, call_id: CallId, frames: mpsc::Sender<HeardFrame>) -> Result<(), VoiceError> {
+        let control = self.inner.control(call_id).ok_or(VoiceError::UnknownCall)?;
+        let thread = control.lock().await.thread;
+        let listener = Box::new(Listener::new(frames));
+        self.inner.tell(thread, Command::Listen { call_id, listener }).await
     }
 
     /// What a call has seen so far.

@@ -6,12 +6,12 @@ use crate::keys::KeyPath;
 use crate::recording::{Place, Sound};
 use crate::source::Verdict;
 use carillon_domain::trunk::Codec;
-use carillon_media::{FRAME_SAMPLES, SAMPLE_RATE, g711};
 use carillon_media::dtmf::{Event, Heard, KeyReceiver, OFFERED_PAYLOAD_TYPE};
 use carillon_media::rtcp;
 use carillon_media::rtp::{self, DropReason, RtpPacket, Sequence, SequenceTracker};
 use carillon_media::samples_in;
 use carillon_media::sdp::Agreed;
+use carillon_media::{FRAME_SAMPLES, SAMPLE_RATE, g711};
 use std::net::SocketAddr;
 
 /// Comfort noise (RFC 3389): says that the far end is there and silent.
@@ -156,11 +156,18 @@ impl Call {
         match kind {
             Kind::Sound(codec) => {
                 self.incoming.count_late(now_us, &packet, restarted);
-                let loudness = self.incoming.loudness.as_mut().and_then(|meter| meter.take(codec, packet.payload));
+                let loudness = self
+                    .incoming
+                    .loudness
+                    .as_mut()
+                    .and_then(|meter| meter.take(codec, packet.payload));
                 if let Some(loudness) = loudness {
                     self.tell_far_end(context, FarEndEvent::Loudness(loudness));
                 }
                 self.record_theirs(context, codec, &packet, restarted);
+                if let Some(listener) = self.listener.as_mut() {
+                    listener.push(codec, packet.timestamp, packet.payload, restarted);
+                }
             }
             Kind::Key => self.take_key(context, &packet)?,
             Kind::Noise => {}

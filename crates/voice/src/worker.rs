@@ -9,9 +9,10 @@ use crate::clips::EncodedClip;
 use crate::clock::Clock;
 use crate::far_end::CallFigures;
 use crate::keys::KeyPath;
+use crate::listener::Listener;
 use crate::recording::RecorderQueue;
 use crate::statistics::Statistics;
-use crate::wheel::Wheel;
+use crate::wheel::{self, Wheel};
 use carillon_domain::ids::CallId;
 use carillon_domain::script::{Digit, ScriptRun};
 use carillon_media::sdp::Agreed;
@@ -31,6 +32,8 @@ use tokio::sync::oneshot;
 const QUEUE_COMMANDS: usize = 4_096;
 /// Commands that are served before the wheel is looked at again.
 const COMMANDS_AT_ONCE: usize = 256;
+/// A call's next packet after its first may come this much early or as much late, to find a good slot.
+const FIRST_CHOICE_MS: u64 = wheel::SLOTS - wheel::CHOICE / 2;
 /// Sockets that one look at the kernel's list returns.
 const READY_AT_ONCE: usize = 256;
 /// The longest rest while there are calls, in microseconds.
@@ -67,6 +70,10 @@ pub(crate) enum Command {
         call_id: CallId,
         action: Action,
     },
+    Listen {
+        call_id: CallId,
+        listener: Box<Listener>,
+    },
     Figures {
         call_id: CallId,
         reply: oneshot::Sender<CallFigures>,
@@ -92,9 +99,9 @@ pub(crate) enum Action {
         seed: u64,
     },
     SetMuted(bool),
+    ReportLoudness,
 }
 
-    ReportLoudness,
 /// A media thread's queue.
 pub(crate) struct WorkerQueue {
     commands: SyncSender<Command>,
@@ -272,6 +279,11 @@ impl Worker {
                 }
             }
             Command::FarEnd { call_id, action } => self.act(call_id, action),
+            Command::Listen { call_id, listener } => {
+                if let Some((call, _)) = self.call(call_id) {
+                    call.listener = Some(listener);
+                }
+            }
             Command::Figures { call_id, reply } => {
                 if let Some((call, _)) = self.call(call_id) {
                     // Whoever asked may have gone away.
@@ -332,7 +344,8 @@ impl Worker {
         if let Some(answered_us) = answered_us {
             call.recording = recording;
             call.answer(answered_us);
-            call.slot_ms = Some(self.wheel.add(index, now_us / 1_000));
+            // Silence waits a turn, in case a script starts at once.
+            call.enter_slot(self.wheel.add(index, now_us / 1_000 + FIRST_CHOICE_MS), None);
             self.start_script(call_id);
         }
     }
@@ -346,8 +359,7 @@ impl Worker {
         }
     }
 
-    /// The first sound of a call leaves now and not at the end of a turn: its slot moves here. A call that has sent
-    /// already keeps its pace.
+    /// The first sound of a call leaves now and not at the end of a turn. A call that has sent already keeps its pace.
     fn send_at_once(&mut self, call_id: CallId) {
         let Some(index) = self.by_id.get(&call_id).copied() else {
             return;
@@ -357,13 +369,10 @@ impl Worker {
         };
         let Some(slot_ms) = call.slot_ms else { return };
         let now_ms = self.context.now_us / 1_000;
+        call.send_first(&mut self.context, now_ms);
         self.wheel.remove(index, slot_ms);
-        let slot_ms = self.wheel.add(index, now_ms);
-        call.slot_ms = Some(slot_ms);
-        call.hurry();
-        if slot_ms == now_ms {
-            call.turn(&mut self.context, slot_ms);
-        }
+        let slot_ms = self.wheel.add(index, now_ms + FIRST_CHOICE_MS);
+        call.enter_slot(slot_ms, Some(now_ms + wheel::SLOTS));
     }
 
     fn act(&mut self, call_id: CallId, action: Action) {
@@ -375,8 +384,8 @@ impl Worker {
             }
             Action::StopPlayback => call.stop_playback(),
             Action::PressKeys { keys, hold_ms, gap_ms } => call.press_keys(&keys, hold_ms, gap_ms),
-            Action::ReportLoudness => call.report_loudness(),
             Action::SetMuted(muted) => call.set_muted(muted),
+            Action::ReportLoudness => call.report_loudness(),
             Action::Impair {
                 loss_percent,
                 jitter_ms,
