@@ -219,7 +219,12 @@ impl CallTask {
         self.stopping = true;
         self.wake = None;
         self.run.handle(0, Input::Ended);
-        self.give_up.get_or_insert(Instant::now() + END_WITHIN);
+        if self.give_up.is_some() {
+            // It went dead: nobody is left to end it with.
+            self.ended(self.otherwise);
+            return;
+        }
+        self.give_up = Some(Instant::now() + END_WITHIN);
         if self.answered_after.is_some() {
             self.far_end.sip.hang_up(self.leg).await;
         } else {

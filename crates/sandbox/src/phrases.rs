@@ -55,8 +55,7 @@ impl Phrase {
             Self::Interruption => "Sorry, wait a moment. Who is this?",
             Self::NoisyTalk => "Hello? I am in the street, it is loud here. Can you hear me?",
             Self::VoicemailGreeting => {
-                "Hello. You have reached the voicemail of a sandbox number. Nobody can take your call right now. Please \
-                 leave a message after the tone."
+                "You have reached the voicemail of a sandbox number. Please leave a message after the tone."
             }
             Self::CallScreening => {
                 "Hello. The person you are calling uses a call assistant. Please say your name and why you are calling."
