@@ -71,27 +71,27 @@ impl Recorder {
             self.far_end = self.far_end.max(position + samples.len() as u64);
             self.far_last = samples.last().copied().unwrap_or(self.far_last);
         }
-        for (position, sample) in (position..).zip(samples) {
-            self.put_one(side, position, *sample);
-        }
+        self.write(side, position, samples);
     }
 
     /// Following the far end's clock opens seams of a sample between packets, which would crackle as zeros.
     fn close_seam(&mut self, position: u64) {
         let seam = self.far_end..position;
         if !seam.is_empty() && seam.end - seam.start <= SLEW_SAMPLES as u64 && self.far_end > 0 {
-            for position in seam {
-                self.put_one(Side::Far, position, self.far_last);
-            }
+            self.write(Side::Far, seam.start, &[self.far_last; SLEW_SAMPLES as usize]);
         }
     }
 
-    fn put_one(&mut self, side: Side, position: u64, sample: i16) {
-        if position < self.start || !self.reaches(position + 1) {
-            self.dropped_samples += 1;
-            return;
+    fn write(&mut self, side: Side, position: u64, samples: &[i16]) {
+        let too_late = self.start.saturating_sub(position).min(samples.len() as u64) as usize;
+        let room = (self.start + WINDOW as u64)
+            .saturating_sub(position)
+            .min(samples.len() as u64) as usize;
+        let fitting = samples.get(too_late..room).unwrap_or_default();
+        self.dropped_samples += (samples.len() - fitting.len()) as u64;
+        for (position, sample) in (position + too_late as u64..).zip(fitting) {
+            self.window[position as usize % WINDOW][side as usize] = *sample;
         }
-        self.window[position as usize % WINDOW][side as usize] = sample;
     }
 
     /// Takes out the samples before `until`, at most one second of them, as little-endian bytes behind what is in `out`.

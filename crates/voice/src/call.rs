@@ -5,6 +5,7 @@
 use crate::clips::EncodedClip;
 use crate::clock::Clock;
 use crate::far_end::{CallFigures, FarEndEvent};
+use crate::impairment::Impairment;
 use crate::keys::{KeyMerger, KeyPath};
 use crate::listener::Listener;
 use crate::ports::PortLease;
@@ -30,8 +31,6 @@ use tokio::sync::mpsc;
 const REPORT_EVERY_US: u64 = 5_000_000;
 /// Keys that may wait to be pressed.
 const KEYS_WAITING_MAX: usize = 64;
-/// Packets that one spoiled call may hold back.
-const HELD_BACK_MAX: usize = 64;
 
 /// What a media thread lends to its calls.
 pub(crate) struct Context {
@@ -126,14 +125,6 @@ struct Presses {
     hold_ms: u32,
     gap_turns: u32,
     gap_left: u32,
-}
-
-/// Spoils what is sent. Held-back packets leave with a later turn of the thread.
-struct Impairment {
-    loss_per_million: u64,
-    jitter_us: u64,
-    state: u64,
-    held: Vec<(u64, Vec<u8>)>,
 }
 
 /// What a released call leaves behind.
@@ -369,34 +360,23 @@ impl Call {
     }
 
     fn send_impaired(&mut self, context: &mut Context, datagram: &[u8]) {
-        let Some(impairment) = self.impairment.as_mut() else {
-            return;
-        };
-        if impairment.roll() % 1_000_000 < impairment.loss_per_million {
-            return;
+        if self
+            .impairment
+            .as_mut()
+            .is_some_and(|impairment| impairment.lets_through(context.now_us, datagram))
+        {
+            self.transmit(context, datagram);
         }
-        if impairment.jitter_us == 0 || impairment.held.len() >= HELD_BACK_MAX {
-            return self.transmit(context, datagram);
-        }
-        let due_us = context.now_us + impairment.roll() % impairment.jitter_us;
-        impairment.held.push((due_us, datagram.to_vec()));
     }
 
-    /// Sends what an impairment held back and is due. Returns whether more is held.
-    pub(crate) fn send_held(&mut self, context: &mut Context) -> bool {
+    /// Sends what an impairment held back and is due.
+    pub(crate) fn send_held(&mut self, context: &mut Context) {
         let Some(impairment) = self.impairment.as_mut() else {
-            return false;
+            return;
         };
-        let now_us = context.now_us;
-        let due: Vec<_> = impairment
-            .held
-            .extract_if(.., |(due_us, _)| *due_us <= now_us)
-            .collect();
-        let more = !impairment.held.is_empty();
-        for (_, datagram) in due {
+        for datagram in impairment.due(context.now_us) {
             self.transmit(context, &datagram);
         }
-        more
     }
 
     fn send_report(&mut self, context: &mut Context, bye: bool) {
@@ -550,16 +530,7 @@ impl Call {
     }
 
     pub(crate) fn impair(&mut self, loss_percent: f64, jitter_ms: u32, seed: u64) {
-        let loss_per_million = (loss_percent.clamp(0.0, 100.0) * 10_000.0) as u64;
-        let jitter_us = u64::from(jitter_ms.min(1_000)) * 1_000;
-        // The generator cannot leave zero.
-        let state = seed.max(1);
-        self.impairment = Some(Box::new(Impairment {
-            loss_per_million,
-            jitter_us,
-            state,
-            held: Vec::new(),
-        }));
+        self.impairment = Some(Box::new(Impairment::new(loss_percent, jitter_ms, seed)));
     }
 
     pub(crate) fn set_muted(&mut self, muted: bool) {
@@ -621,16 +592,5 @@ impl Call {
             figures,
             _lease: self.lease,
         }
-    }
-}
-
-impl Impairment {
-    /// xorshift64: good enough for dice, and the same on every machine.
-    fn roll(&mut self) -> u64 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        // The low bits of neighbouring states are alike.
-        self.state >> 16
     }
 }

@@ -78,8 +78,7 @@ impl MediaEngine {
         let (mut workers, mut recorders, mut threads) = (Vec::new(), Vec::new(), Vec::new());
         let mut recorder_threads = Vec::new();
         for index in 0..count {
-            let core = (cores > 2 && count <= cores).then_some(index);
-            let (queue, thread) = worker::start(index, core, clock, Arc::clone(&name))?;
+            let (queue, thread) = worker::start(index, count > 2 && count <= cores, clock, Arc::clone(&name))?;
             workers.push(queue);
             threads.push(thread);
         }
@@ -139,10 +138,12 @@ impl MediaEngine {
         let (agreed, answer) = control.answer(&offer_sdp)?;
         let call_id = control.spec.call_id;
         let control = inner.add(control, new).await?;
-        let mut control = control.lock().await;
         let connected = inner
-            .connect(call_id, &mut control, agreed, (!early).then_some(at_us))
+            .connect(call_id, &mut *control.lock().await, agreed, (!early).then_some(at_us))
             .await;
+        if connected.is_err() {
+            self.release(call_id).await;
+        }
         connected.map(|()| answer.into())
     }
 
@@ -263,8 +264,13 @@ impl VoiceRuntime for MediaEngine {
         let Some(control) = self.inner.forget(call_id) else {
             return MediaSummary::default();
         };
-        let control = control.lock().await;
-        self.inner.release(call_id, &control, ended_us).await
+        let inner = Arc::clone(&self.inner);
+        // A task of its own, so that a caller who stops waiting leaves no socket and no unfinished file behind.
+        let release = tokio::spawn(async move {
+            let control = control.lock().await;
+            inner.release(call_id, &control, ended_us).await
+        });
+        release.await.unwrap_or_default()
     }
 }
 

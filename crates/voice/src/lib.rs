@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod engine;
 mod far_end;
+mod impairment;
 mod keys;
 mod listener;
 mod ports;

@@ -146,10 +146,10 @@ impl WorkerQueue {
     }
 }
 
-/// Starts a media thread. `core`: the one to stay on.
+/// Starts a media thread. `pinned`: it stays on one core.
 pub(crate) fn start(
     index: usize,
-    core: Option<usize>,
+    pinned: bool,
     clock: Clock,
     canonical_name: Arc<str>,
 ) -> io::Result<(WorkerQueue, JoinHandle<()>)> {
@@ -180,8 +180,8 @@ pub(crate) fn start(
     let thread = std::thread::Builder::new()
         .name(format!("media-{index}"))
         .spawn(move || {
-            if let Some(core) = core {
-                stay_on(core);
+            if pinned && let Err(error) = stay_on_core(index) {
+                tracing::warn!(index, %error, "a media thread cannot be pinned to a core and floats");
             }
             worker.run(&receiver);
         })?;
@@ -195,12 +195,17 @@ pub(crate) fn start(
     ))
 }
 
-fn stay_on(core: usize) {
-    let mut cores = rustix::thread::CpuSet::new();
-    cores.set(core);
-    if let Err(error) = rustix::thread::sched_setaffinity(None, &cores) {
-        tracing::warn!(core, %error, "a media thread cannot be pinned to its core and floats");
-    }
+/// Keeps this thread on the `index`th of the cores that the process may use.
+fn stay_on_core(index: usize) -> rustix::io::Result<()> {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let allowed = sched_getaffinity(None)?;
+    let mut core = CpuSet::new();
+    (0..CpuSet::MAX_CPU)
+        .filter(|core| allowed.is_set(*core))
+        .nth(index)
+        .into_iter()
+        .for_each(|number| core.set(number));
+    sched_setaffinity(None, &core)
 }
 
 struct Worker {
