@@ -39,20 +39,29 @@ struct Pacer {
 
 impl std::fmt::Debug for SipCarrier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SipCarrier").field("local_addr", &self.ua.local_addr()).finish_non_exhaustive()
+        f.debug_struct("SipCarrier")
+            .field("local_addr", &self.ua.local_addr())
+            .finish_non_exhaustive()
     }
 }
 
 impl SipCarrier {
     /// A carrier over this user agent.
     pub fn new(ua: Arc<dyn SipUa>) -> Self {
-        Self { ua, pacers: Mutex::default(), waiting: Mutex::default() }
+        Self {
+            ua,
+            pacers: Mutex::default(),
+            waiting: Mutex::default(),
+        }
     }
 
     fn pacer(&self, trunk: TrunkId, limit: u32) -> Arc<Pacer> {
         let mut pacers = self.pacers.lock().unwrap_or_else(PoisonError::into_inner);
         let pacer = pacers.entry(trunk).or_insert_with(|| {
-            Arc::new(Pacer { window: tokio::sync::Mutex::new(SlidingWindow::new(limit)), waiting: AtomicUsize::new(0) })
+            Arc::new(Pacer {
+                window: tokio::sync::Mutex::new(SlidingWindow::new(limit)),
+                waiting: AtomicUsize::new(0),
+            })
         });
         Arc::clone(pacer)
     }
@@ -94,7 +103,11 @@ struct Waiting<'a>(&'a SipCarrier, CallId);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+        self.0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.1);
     }
 }
 
@@ -110,15 +123,20 @@ async fn resolve(trunk: &Trunk) -> Result<Destination, NotSent> {
         Err(_) => {
             let lookup = tokio::time::timeout(RESOLVE_DEADLINE, tokio::net::lookup_host((host, trunk.port)));
             let unreachable = |why: String| NotSent::Unreachable(format!("{host}: {why}"));
-            let mut addrs =
-                lookup.await.map_err(|_| unreachable("no answer".to_owned()))?.map_err(|e| unreachable(e.to_string()))?;
+            let mut addrs = lookup
+                .await
+                .map_err(|_| unreachable("no answer".to_owned()))?
+                .map_err(|e| unreachable(e.to_string()))?;
             addrs.next().ok_or_else(|| unreachable("no address".to_owned()))?
         }
     };
     if addr.port() == 0 || addr.ip().is_unspecified() {
         return Err(NotSent::Unreachable(format!("{addr} is no address of a peer")));
     }
-    Ok(Destination { addr, transport: trunk.transport })
+    Ok(Destination {
+        addr,
+        transport: trunk.transport,
+    })
 }
 
 /// The INVITE's addresses and headers.
@@ -126,7 +144,9 @@ fn outbound(request: OriginateRequest, destination: Destination) -> Result<Outbo
     let trunk = &request.trunk;
     for user in [&request.to_user, &request.from_user] {
         if !is_plain_user(user) {
-            return Err(NotSent::Invalid("a number holds characters that a SIP URI cannot".to_owned()));
+            return Err(NotSent::Invalid(
+                "a number holds characters that a SIP URI cannot".to_owned(),
+            ));
         }
     }
     let host = match &trunk.domain {
@@ -165,7 +185,10 @@ impl Carrier for SipCarrier {
     async fn originate(&self, request: OriginateRequest, events: mpsc::Sender<CarrierEvent>) -> Result<(), NotSent> {
         let call_id = request.call_id;
         let hung_up = CancellationToken::new();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(call_id, hung_up.clone());
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(call_id, hung_up.clone());
         let _waiting = Waiting(self, call_id);
         let trunk = Arc::clone(&request.trunk);
         let pacer = self.pacer(trunk.id, trunk.calls_per_second);
@@ -191,7 +214,12 @@ impl Carrier for SipCarrier {
     }
 
     async fn hang_up(&self, call_id: CallId) {
-        if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&call_id) {
+        if let Some(waiting) = self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&call_id)
+        {
             waiting.cancel();
         }
         self.ua.hang_up(leg_of(call_id)).await;

@@ -50,7 +50,10 @@ pub struct OutboundCall {
 impl fmt::Debug for OutboundCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URIs hold phone numbers.
-        f.debug_struct("OutboundCall").field("leg", &self.leg).field("destination", &self.destination).finish_non_exhaustive()
+        f.debug_struct("OutboundCall")
+            .field("leg", &self.leg)
+            .field("destination", &self.destination)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,13 +85,19 @@ pub struct IncomingCall {
 impl IncomingCall {
     /// First value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 }
 
 impl fmt::Debug for IncomingCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IncomingCall").field("leg", &self.leg).field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("IncomingCall")
+            .field("leg", &self.leg)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 

@@ -26,8 +26,21 @@ struct Row {
 }
 
 impl Row {
-    const fn new(scenario: &'static str, transports: &'static [Transport], act: Act, expected: &'static [&'static str]) -> Self {
-        Self { scenario, transports, act, ring_timeout_ms: 10_000, credentials: false, resent: 0, expected }
+    const fn new(
+        scenario: &'static str,
+        transports: &'static [Transport],
+        act: Act,
+        expected: &'static [&'static str],
+    ) -> Self {
+        Self {
+            scenario,
+            transports,
+            act,
+            ring_timeout_ms: 10_000,
+            credentials: false,
+            resent: 0,
+            expected,
+        }
     }
 
     const fn ring_ms(mut self, ring_timeout_ms: u64) -> Self {
@@ -132,7 +145,10 @@ rows! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn far_end_vanishes() {
     for transport in BOTH {
-        let timers = SipTimers { bye_deadline: Duration::from_millis(1_200), ..SipTimers::default() };
+        let timers = SipTimers {
+            bye_deadline: Duration::from_millis(1_200),
+            ..SipTimers::default()
+        };
         let (carrier, _engine) = carrier(timers).await;
         let sipp = Sipp::answer_with("vanish", *transport, 1).await;
         let request = request(trunk(sipp.addr, *transport), Duration::from_secs(10));
@@ -142,6 +158,10 @@ async fn far_end_vanishes() {
         sipp.finish().await;
         carrier.hang_up(call).await;
         let told = follow(&carrier, call, &mut events, Act::Listen).await;
-        assert_eq!(told, ["progress 180", "answered sendrecv", "local false"], "{transport:?}");
+        assert_eq!(
+            told,
+            ["progress 180", "answered sendrecv", "local false"],
+            "{transport:?}"
+        );
     }
 }

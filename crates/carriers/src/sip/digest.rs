@@ -22,11 +22,13 @@ impl Algorithm {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let written = write!(text, "{byte:02x}");
-        debug_assert!(written.is_ok(), "writing to a String");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let written = write!(text, "{byte:02x}");
+            debug_assert!(written.is_ok(), "writing to a String");
+            text
+        })
 }
 
 /// A challenge that came from a far end.
@@ -57,7 +59,12 @@ impl Asked {
             return None;
         }
         let params = auth_params(rest);
-        let get = |name: &str| params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.clone());
+        let get = |name: &str| {
+            params
+                .iter()
+                .find(|(n, _)| n.eq_ignore_ascii_case(name))
+                .map(|(_, v)| v.clone())
+        };
         let algorithm_token = get("algorithm");
         let (algorithm, session) = match algorithm_token.as_deref().map(str::to_ascii_uppercase).as_deref() {
             None | Some("MD5") => (Algorithm::Md5, false),
@@ -88,8 +95,12 @@ impl Asked {
     /// (RFC 7616 section 3.4).
     pub fn answer(&self, credentials: &Credentials, method: &str, uri: &str, cnonce: &str) -> String {
         let algorithm = self.algorithm;
-        let mut ha1 =
-            algorithm.hash(&format!("{}:{}:{}", credentials.username, self.realm, credentials.password.expose()));
+        let mut ha1 = algorithm.hash(&format!(
+            "{}:{}:{}",
+            credentials.username,
+            self.realm,
+            credentials.password.expose()
+        ));
         if self.session {
             ha1 = algorithm.hash(&format!("{ha1}:{}:{cnonce}", self.nonce));
         }
@@ -158,7 +169,11 @@ fn auth_params(text: &str) -> Vec<(String, String)> {
 impl Challenge {
     /// The header that carries it: name and value.
     pub fn header(&self) -> (&'static str, String) {
-        let name = if self.proxy { "Proxy-Authenticate" } else { "WWW-Authenticate" };
+        let name = if self.proxy {
+            "Proxy-Authenticate"
+        } else {
+            "WWW-Authenticate"
+        };
         let algorithm = if self.sha256 { "SHA-256" } else { "MD5" };
         let qop = if self.qop { ", qop=\"auth\"" } else { "" };
         let value = format!(
@@ -171,10 +186,15 @@ impl Challenge {
 
     /// Whether an Authorization (or Proxy-Authorization) value answers this challenge with the right password.
     pub fn is_answered_by(&self, value: &str, credentials: &Credentials, method: &str) -> bool {
-        let Some((scheme, rest)) = value.trim().split_once(char::is_whitespace) else { return false };
+        let Some((scheme, rest)) = value.trim().split_once(char::is_whitespace) else {
+            return false;
+        };
         let params = auth_params(rest);
         let get = |name: &str| {
-            params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map_or("", |(_, v)| v.as_str())
+            params
+                .iter()
+                .find(|(n, _)| n.eq_ignore_ascii_case(name))
+                .map_or("", |(_, v)| v.as_str())
         };
         let algorithm = if self.sha256 { Algorithm::Sha256 } else { Algorithm::Md5 };
         let named = (get("username"), get("realm"), get("nonce"));
@@ -183,13 +203,21 @@ impl Challenge {
         {
             return false;
         }
-        let ha1 = algorithm.hash(&format!("{}:{}:{}", credentials.username, self.realm, credentials.password.expose()));
+        let ha1 = algorithm.hash(&format!(
+            "{}:{}:{}",
+            credentials.username,
+            self.realm,
+            credentials.password.expose()
+        ));
         let ha2 = algorithm.hash(&format!("{method}:{}", get("uri")));
         let expected = match get("qop") {
             "" if !self.qop => algorithm.hash(&format!("{ha1}:{}:{ha2}", self.nonce)),
-            "auth" if self.qop => {
-                algorithm.hash(&format!("{ha1}:{}:{}:{}:auth:{ha2}", self.nonce, get("nc"), get("cnonce")))
-            }
+            "auth" if self.qop => algorithm.hash(&format!(
+                "{ha1}:{}:{}:{}:auth:{ha2}",
+                self.nonce,
+                get("nc"),
+                get("cnonce")
+            )),
             _ => return false,
         };
         expected == get("response")
@@ -202,7 +230,10 @@ mod tests {
     use carillon_domain::pii::Secret;
 
     fn mufasa() -> Credentials {
-        Credentials { username: "Mufasa".to_owned(), password: Secret::new("Circle of Life".to_owned()) }
+        Credentials {
+            username: "Mufasa".to_owned(),
+            password: Secret::new("Circle of Life".to_owned()),
+        }
     }
 
     /// RFC 7616 section 3.9.1 gives both responses for one request.
@@ -212,12 +243,20 @@ mod tests {
                       nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\"";
         let cases = [
             ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
-            ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+            (
+                "SHA-256",
+                "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
+            ),
         ];
         for (algorithm, response) in cases {
             let challenge = format!("Digest {common}, algorithm={algorithm}");
             let asked = Asked::parse(&challenge).unwrap();
-            let answer = asked.answer(&mufasa(), "GET", "/dir/index.html", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ");
+            let answer = asked.answer(
+                &mufasa(),
+                "GET",
+                "/dir/index.html",
+                "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+            );
             assert!(answer.contains(&format!("response=\"{response}\"")), "{answer}");
             assert!(answer.contains("qop=auth, nc=00000001"), "{answer}");
             assert!(answer.contains(&format!("algorithm={algorithm},")), "{answer}");
@@ -234,7 +273,10 @@ mod tests {
             Algorithm::Md5.hash("Mufasa:r:Circle of Life"),
             Algorithm::Md5.hash("INVITE:sip:1@h")
         ));
-        assert!(answer.contains(&expected) && !answer.contains("qop") && !answer.contains("cnonce"), "{answer}");
+        assert!(
+            answer.contains(&expected) && !answer.contains("qop") && !answer.contains("cnonce"),
+            "{answer}"
+        );
     }
 
     #[test]
@@ -242,12 +284,21 @@ mod tests {
         for proxy in [false, true] {
             for qop in [false, true] {
                 for sha256 in [false, true] {
-                    let challenge = Challenge { proxy, realm: "a \"b\"".into(), nonce: "n1".into(), qop, sha256 };
+                    let challenge = Challenge {
+                        proxy,
+                        realm: "a \"b\"".into(),
+                        nonce: "n1".into(),
+                        qop,
+                        sha256,
+                    };
                     let (_, value) = challenge.header();
                     let asked = Asked::best_of([value.as_str()].into_iter()).unwrap();
                     let answer = asked.answer(&mufasa(), "INVITE", "sip:1@h", "cn");
                     assert!(challenge.is_answered_by(&answer, &mufasa(), "INVITE"), "{answer}");
-                    let wrong = Credentials { username: "Mufasa".into(), password: Secret::new("no".to_owned()) };
+                    let wrong = Credentials {
+                        username: "Mufasa".into(),
+                        password: Secret::new("no".to_owned()),
+                    };
                     assert!(!challenge.is_answered_by(&answer, &wrong, "INVITE"));
                 }
             }
@@ -256,10 +307,20 @@ mod tests {
 
     #[test]
     fn unknown_algorithms_and_schemes_are_passed_over() {
-        let values = ["Basic realm=\"x\"", "Digest realm=\"x\", nonce=\"1\", algorithm=SHA-512-256", "Digest realm=\"x\", nonce=\"2\", algorithm=MD5"];
+        let values = [
+            "Basic realm=\"x\"",
+            "Digest realm=\"x\", nonce=\"1\", algorithm=SHA-512-256",
+            "Digest realm=\"x\", nonce=\"2\", algorithm=MD5",
+        ];
         let asked = Asked::best_of(values.into_iter()).unwrap();
         assert_eq!(asked.nonce, "2");
-        for hostile in ["Digest", "Digest ,,,=,", "Digest realm=\"", "Digest realm=\"\\", "Digest nonce=\"1\""] {
+        for hostile in [
+            "Digest",
+            "Digest ,,,=,",
+            "Digest realm=\"",
+            "Digest realm=\"\\",
+            "Digest nonce=\"1\"",
+        ] {
             assert_eq!(Asked::parse(hostile), None, "{hostile}");
         }
     }

@@ -31,7 +31,10 @@ impl<'a> NameAddr<'a> {
             },
         };
         let uri = uri.trim();
-        (!uri.is_empty() && !uri.contains(char::is_whitespace)).then_some(Self { uri, params: params.trim() })
+        (!uri.is_empty() && !uri.contains(char::is_whitespace)).then_some(Self {
+            uri,
+            params: params.trim(),
+        })
     }
 
     /// The value of a header parameter; empty for a parameter without a value.
@@ -89,7 +92,9 @@ pub fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
     params.split(';').find_map(|part| {
         let part = part.trim();
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+        key.trim()
+            .eq_ignore_ascii_case(name)
+            .then(|| value.trim().trim_matches('"'))
     })
 }
 
@@ -147,7 +152,10 @@ pub fn host_port(text: &str) -> Option<(&str, Option<u16>)> {
         None => (text, None),
     };
     let host = host.trim();
-    let fine = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let fine = !host.is_empty()
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     fine.then_some((host, port))
 }
 
@@ -183,7 +191,13 @@ impl<'a> SipUri<'a> {
             None => (host_and_params, ""),
         };
         let (host, port) = host_port(host)?;
-        Some(Self { scheme, user, host, port, params })
+        Some(Self {
+            scheme,
+            user,
+            host,
+            port,
+            params,
+        })
     }
 
     /// A URI parameter.
@@ -203,7 +217,9 @@ impl<'a> SipUri<'a> {
 pub fn is_plain_user(user: &str) -> bool {
     !user.is_empty()
         && user.len() <= 128
-        && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&b))
+        && user
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/#".contains(&b))
 }
 
 /// The user part as it is written in a URI: `#` is escaped.
@@ -244,7 +260,10 @@ mod tests {
     fn addresses_are_read_as_written() {
         let cases = [
             ("<sip:a@b>;tag=1", Some(("sip:a@b", Some("1")))),
-            ("\"A, <b>\" <sip:a@b:5060;lr>;tag=x;q=1", Some(("sip:a@b:5060;lr", Some("x")))),
+            (
+                "\"A, <b>\" <sip:a@b:5060;lr>;tag=x;q=1",
+                Some(("sip:a@b:5060;lr", Some("x"))),
+            ),
             ("sip:a@b;tag=1", Some(("sip:a@b", Some("1")))),
             ("Bob <sip:a@b>", Some(("sip:a@b", None))),
             ("<sip:a@b", None),
@@ -259,17 +278,30 @@ mod tests {
 
     #[test]
     fn lists_are_split_outside_quotes_and_brackets() {
-        assert_eq!(split_list("<sip:a,b>, \"x,y\" <sip:c>;p=1 , d"), ["<sip:a,b>", "\"x,y\" <sip:c>;p=1", "d"]);
+        assert_eq!(
+            split_list("<sip:a,b>, \"x,y\" <sip:c>;p=1 , d"),
+            ["<sip:a,b>", "\"x,y\" <sip:c>;p=1", "d"]
+        );
         assert_eq!(split_list(" , "), Vec::<&str>::new());
     }
 
     #[test]
     fn vias_are_read_or_refused() {
         let via = Via::parse("SIP/2.0/UDP 192.0.2.1:5062 ;branch=z9hG4bKx;rport").unwrap();
-        assert_eq!((via.host.as_str(), via.port, via.branch.as_str(), via.rport), ("192.0.2.1", Some(5062), "z9hG4bKx", true));
+        assert_eq!(
+            (via.host.as_str(), via.port, via.branch.as_str(), via.rport),
+            ("192.0.2.1", Some(5062), "z9hG4bKx", true)
+        );
         let v6 = Via::parse("SIP/2.0/TCP [2001:db8::1];branch=z9").unwrap();
         assert_eq!((v6.host.as_str(), v6.port), ("2001:db8::1", None));
-        for bad in ["", "SIP/2.0/UDP", "SIP/2.0/UDP host", "SIP/3.0/UDP h;branch=x", "SIP/2.0/UDP h:99999;branch=x", "X/2.0/UDP h;branch=1"] {
+        for bad in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP host",
+            "SIP/3.0/UDP h;branch=x",
+            "SIP/2.0/UDP h:99999;branch=x",
+            "X/2.0/UDP h;branch=1",
+        ] {
             assert_eq!(Via::parse(bad), None, "{bad}");
         }
     }
@@ -277,7 +309,10 @@ mod tests {
     #[test]
     fn uris_are_taken_apart() {
         let uri = SipUri::parse("sip:+4912;x=1:pw@192.0.2.7:5080;transport=tcp;lr?h=1").unwrap();
-        assert_eq!((uri.user, uri.host, uri.port, uri.param("transport")), ("+4912;x=1", "192.0.2.7", Some(5080), Some("tcp")));
+        assert_eq!(
+            (uri.user, uri.host, uri.port, uri.param("transport")),
+            ("+4912;x=1", "192.0.2.7", Some(5080), Some("tcp"))
+        );
         assert_eq!(uri.socket_addr(), Some("192.0.2.7:5080".parse().unwrap()));
         assert_eq!(SipUri::parse("sip:host.example").unwrap().socket_addr(), None);
         for bad in ["tel:123", "sip:", "sip:a@", "sip:a@b c", "nothing"] {
@@ -287,7 +322,10 @@ mod tests {
 
     #[test]
     fn reason_texts_are_for_people() {
-        assert_eq!(reason_text("Q.850;cause=16;text=\"Normal call clearing\""), "Q.850 16 Normal call clearing");
+        assert_eq!(
+            reason_text("Q.850;cause=16;text=\"Normal call clearing\""),
+            "Q.850 16 Normal call clearing"
+        );
         assert_eq!(reason_text("SIP ;cause=200"), "SIP ;cause=200");
     }
 }

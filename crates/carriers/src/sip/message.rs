@@ -76,7 +76,10 @@ impl Method {
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
 }
 
 /// Why a message from the network was dropped without an effect. Each is counted under its name.
@@ -188,12 +191,18 @@ pub struct Headers(Vec<(Cow<'static, str>, String)>);
 impl Headers {
     /// First value under a name.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     /// All values under a name, each line as it is.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     /// All values under a name, with comma-separated lists taken apart.
@@ -268,15 +277,27 @@ impl Message {
 
     fn assemble(start: Start, headers: Headers, body: Bytes) -> Result<Self, DropReason> {
         let tag = |name: &str| -> Result<Option<String>, DropReason> {
-            let address = headers.get(name).and_then(NameAddr::parse).ok_or(DropReason::Mandatory)?;
+            let address = headers
+                .get(name)
+                .and_then(NameAddr::parse)
+                .ok_or(DropReason::Mandatory)?;
             Ok(address.tag().map(str::to_owned))
         };
         let from_tag = tag("From")?;
         let to_tag = tag("To")?;
-        let call_id = headers.get("Call-ID").filter(|id| !id.is_empty() && !id.contains(' ')).ok_or(DropReason::Mandatory)?;
-        let via = headers.list("Via").next().and_then(Via::parse).ok_or(DropReason::Mandatory)?;
-        let (number, method) =
-            headers.get("CSeq").and_then(|v| v.split_once([' ', '\t'])).ok_or(DropReason::Mandatory)?;
+        let call_id = headers
+            .get("Call-ID")
+            .filter(|id| !id.is_empty() && !id.contains(' '))
+            .ok_or(DropReason::Mandatory)?;
+        let via = headers
+            .list("Via")
+            .next()
+            .and_then(Via::parse)
+            .ok_or(DropReason::Mandatory)?;
+        let (number, method) = headers
+            .get("CSeq")
+            .and_then(|v| v.split_once([' ', '\t']))
+            .ok_or(DropReason::Mandatory)?;
         let cseq: u32 = number.trim().parse().map_err(|_| DropReason::Mandatory)?;
         let cseq_method = Method::parse(method.trim()).ok_or(DropReason::Mandatory)?;
         if let Start::Request { method, .. } = &start
@@ -285,7 +306,17 @@ impl Message {
             return Err(DropReason::CSeqMismatch);
         }
         let call_id = call_id.to_owned();
-        Ok(Self { start, headers, body, via, call_id, from_tag, to_tag, cseq, cseq_method })
+        Ok(Self {
+            start,
+            headers,
+            body,
+            via,
+            call_id,
+            from_tag,
+            to_tag,
+            cseq,
+            cseq_method,
+        })
     }
 
     /// First value of a header.
@@ -303,12 +334,18 @@ impl Message {
 
     /// The first Contact's URI.
     pub fn contact_uri(&self) -> Option<&str> {
-        self.headers.list("Contact").next().and_then(NameAddr::parse).map(|address| address.uri)
+        self.headers
+            .list("Contact")
+            .next()
+            .and_then(NameAddr::parse)
+            .map(|address| address.uri)
     }
 
     /// The body if it is SDP and not empty.
     pub fn sdp(&self) -> Option<Bytes> {
-        let is_sdp = self.header("Content-Type").is_some_and(|t| media_type(t).eq_ignore_ascii_case("application/sdp"));
+        let is_sdp = self
+            .header("Content-Type")
+            .is_some_and(|t| media_type(t).eq_ignore_ascii_case("application/sdp"));
         (is_sdp && !self.body.is_empty()).then(|| self.body.clone())
     }
 
@@ -328,7 +365,10 @@ fn parse_start(line: &str) -> Option<Start> {
         let (version, rest) = rest.split_once(' ')?;
         let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
         let code: u16 = code.parse().ok().filter(|code| (100..700).contains(code))?;
-        return (version == "2.0").then(|| Start::Response { code, reason: reason.trim().chars().take(256).collect() });
+        return (version == "2.0").then(|| Start::Response {
+            code,
+            reason: reason.trim().chars().take(256).collect(),
+        });
     }
     let mut parts = line.split(' ');
     let (method, uri, version) = (parts.next()?, parts.next()?, parts.next()?);
@@ -336,7 +376,11 @@ fn parse_start(line: &str) -> Option<Start> {
         return None;
     }
     let method = Method::parse(method)?;
-    Some(Start::Request { method, uri: uri.to_owned(), version_known: version == "SIP/2.0" })
+    Some(Start::Request {
+        method,
+        uri: uri.to_owned(),
+        version_known: version == "SIP/2.0",
+    })
 }
 
 fn parse_headers<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Headers, DropReason> {

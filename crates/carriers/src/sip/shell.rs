@@ -30,11 +30,20 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// What the application asks of the engine.
 enum Command {
-    Originate(Box<OutboundCall>, mpsc::Sender<CarrierEvent>, oneshot::Sender<Result<(), NotSent>>),
+    Originate(
+        Box<OutboundCall>,
+        mpsc::Sender<CarrierEvent>,
+        oneshot::Sender<Result<(), NotSent>>,
+    ),
     HangUp(LegId),
     Reinvite(LegId, Bytes, oneshot::Sender<Result<Bytes, OfferRefused>>),
     InfoDigit(LegId, Digit),
-    EndOrphan(Destination, Option<Credentials>, Box<DialogFacts>, oneshot::Sender<bool>),
+    EndOrphan(
+        Destination,
+        Option<Credentials>,
+        Box<DialogFacts>,
+        oneshot::Sender<bool>,
+    ),
     Accept(mpsc::Sender<IncomingCall>),
     Ring(LegId, u16, Option<Bytes>),
     Answer(LegId, Bytes),
@@ -80,7 +89,12 @@ impl SipEngine {
         };
         tokio::spawn(engine.run(queue, tcp_queue, stop.clone()));
         tracing::info!(addr = %local_addr, "SIP engine listens on UDP and TCP");
-        Ok(Self { commands, local_addr, connect_deadline, stop })
+        Ok(Self {
+            commands,
+            local_addr,
+            connect_deadline,
+            stop,
+        })
     }
 
     async fn command(&self, command: Command) {
@@ -107,7 +121,10 @@ fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
         let socket = Socket::new(Domain::for_address(listen), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         // The kernel grants what it can.
-        for granted in [socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES), socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)] {
+        for granted in [
+            socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES),
+            socket.set_send_buffer_size(SOCKET_BUFFER_BYTES),
+        ] {
             if let Err(error) = granted {
                 tracing::debug!(%error, "SIP socket buffer stays as it is");
             }
@@ -117,7 +134,11 @@ fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
         metrics::gauge!("carillon_sip_receive_buffer_bytes").set(receive_buffer_bytes as f64);
         let udp = UdpSocket::from_std(socket.into())?;
         let addr = udp.local_addr()?;
-        let tcp = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        let tcp = if addr.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
         tcp.set_reuseaddr(true)?;
         match tcp.bind(addr).and_then(|()| tcp.listen(128)) {
             Ok(listener) => return Ok((udp, listener)),
@@ -188,7 +209,11 @@ impl Engine {
         for _ in 0..BURST_MAX {
             match received {
                 Ok((length, peer)) => {
-                    let flow = Flow { transport: Transport::Udp, peer, conn: None };
+                    let flow = Flow {
+                        transport: Transport::Udp,
+                        peer,
+                        conn: None,
+                    };
                     let bytes = Bytes::copy_from_slice(&buffer[..length]);
                     self.core.on_message(now(), flow, &bytes);
                     self.flush().await;
@@ -219,7 +244,11 @@ impl Engine {
             }
             TcpEvent::Connected(None, peer) => self.connections.give_up(peer),
             TcpEvent::Message(conn, peer, bytes) => {
-                let flow = Flow { transport: Transport::Tcp, peer, conn: Some(conn) };
+                let flow = Flow {
+                    transport: Transport::Tcp,
+                    peer,
+                    conn: Some(conn),
+                };
                 self.core.on_message(now(), flow, &bytes);
             }
             TcpEvent::Malformed(reason) => self.core.counters.drop(reason),
@@ -414,7 +443,8 @@ impl SipUa for SipEngine {
 
     async fn end_orphan(&self, destination: Destination, credentials: Option<Credentials>, facts: DialogFacts) -> bool {
         let (reply, confirmed) = oneshot::channel();
-        self.command(Command::EndOrphan(destination, credentials, Box::new(facts), reply)).await;
+        self.command(Command::EndOrphan(destination, credentials, Box::new(facts), reply))
+            .await;
         confirmed.await.unwrap_or(false)
     }
 
@@ -433,13 +463,20 @@ impl SipUa for SipEngine {
     }
 
     async fn reject(&self, leg: LegId, code: u16, reason: &str, headers: Vec<(String, String)>) {
-        self.command(Command::Reject(leg, code, reason.to_owned(), headers)).await;
+        self.command(Command::Reject(leg, code, reason.to_owned(), headers))
+            .await;
     }
 
     async fn challenge(&self, leg: LegId, challenge: Challenge) {
         let code = if challenge.proxy { 407 } else { 401 };
         let (name, value) = challenge.header();
-        self.command(Command::Reject(leg, code, String::new(), vec![(name.to_owned(), value)])).await;
+        self.command(Command::Reject(
+            leg,
+            code,
+            String::new(),
+            vec![(name.to_owned(), value)],
+        ))
+        .await;
     }
 
     async fn vanish(&self, leg: LegId) {

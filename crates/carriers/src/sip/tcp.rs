@@ -62,7 +62,14 @@ pub(crate) enum Written {
 
 impl Connections {
     pub(crate) fn new(events: mpsc::Sender<TcpEvent>, connect_deadline: Duration) -> Self {
-        Self { events, open: HashMap::new(), by_peer: HashMap::new(), pending: HashMap::new(), next: 1, connect_deadline }
+        Self {
+            events,
+            open: HashMap::new(),
+            by_peer: HashMap::new(),
+            pending: HashMap::new(),
+            next: 1,
+            connect_deadline,
+        }
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -129,7 +136,10 @@ impl Connections {
         if waiting.len() == 1 {
             let (events, deadline) = (self.events.clone(), self.connect_deadline);
             tokio::spawn(async move {
-                let stream = tokio::time::timeout(deadline, TcpStream::connect(peer)).await.ok().and_then(Result::ok);
+                let stream = tokio::time::timeout(deadline, TcpStream::connect(peer))
+                    .await
+                    .ok()
+                    .and_then(Result::ok);
                 let _ = events.send(TcpEvent::Connected(stream, peer)).await;
             });
         }
@@ -198,12 +208,18 @@ pub(crate) fn next_message(buffer: &mut BytesMut) -> Result<Option<Bytes>, DropR
     let blank = buffer.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
     buffer.advance(blank);
     let Some(head_end) = find(buffer, b"\r\n\r\n") else {
-        return if buffer.len() > MAX_MESSAGE_BYTES { Err(DropReason::TooLarge) } else { Ok(None) };
+        return if buffer.len() > MAX_MESSAGE_BYTES {
+            Err(DropReason::TooLarge)
+        } else {
+            Ok(None)
+        };
     };
     let head = std::str::from_utf8(&buffer[..head_end]).map_err(|_| DropReason::Encoding)?;
     let mut length: Option<usize> = None;
     for line in head.split("\r\n").skip(1) {
-        let Some((name, value)) = line.split_once(':') else { continue };
+        let Some((name, value)) = line.split_once(':') else {
+            continue;
+        };
         let name = name.trim_end();
         if name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("l") {
             if length.is_some() {
@@ -248,10 +264,22 @@ mod tests {
     #[test]
     fn streams_that_cannot_be_read_on_are_refused() {
         let cases = [
-            ("OPTIONS sip:a@b SIP/2.0\r\nX: y\r\n\r\n".to_owned(), DropReason::ContentLength),
-            ("OPTIONS sip:a@b SIP/2.0\r\nl: x\r\n\r\n".to_owned(), DropReason::ContentLength),
-            ("OPTIONS sip:a@b SIP/2.0\r\nl: 1\r\nContent-Length: 2\r\n\r\n".to_owned(), DropReason::Duplicate),
-            ("OPTIONS sip:a@b SIP/2.0\r\nl: 18446744073709551615\r\n\r\n".to_owned(), DropReason::TooLarge),
+            (
+                "OPTIONS sip:a@b SIP/2.0\r\nX: y\r\n\r\n".to_owned(),
+                DropReason::ContentLength,
+            ),
+            (
+                "OPTIONS sip:a@b SIP/2.0\r\nl: x\r\n\r\n".to_owned(),
+                DropReason::ContentLength,
+            ),
+            (
+                "OPTIONS sip:a@b SIP/2.0\r\nl: 1\r\nContent-Length: 2\r\n\r\n".to_owned(),
+                DropReason::Duplicate,
+            ),
+            (
+                "OPTIONS sip:a@b SIP/2.0\r\nl: 18446744073709551615\r\n\r\n".to_owned(),
+                DropReason::TooLarge,
+            ),
             ("x".repeat(MAX_MESSAGE_BYTES + 1), DropReason::TooLarge),
         ];
         for (stream, reason) in cases {

@@ -51,7 +51,15 @@ impl Sipp {
                 .arg(&file)
                 .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-mp", &media.to_string()])
                 .args(["-t", if transport == Transport::Tcp { "t1" } else { "u1" }])
-                .args(["-m", &calls.to_string(), "-nostdin", "-timeout", "15s", "-timeout_error", "-trace_err"])
+                .args([
+                    "-m",
+                    &calls.to_string(),
+                    "-nostdin",
+                    "-timeout",
+                    "15s",
+                    "-timeout_error",
+                    "-trace_err",
+                ])
                 .args(["-error_file", "/dev/stderr"])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -62,7 +70,11 @@ impl Sipp {
             while Instant::now() < deadline {
                 if is_bound(port, transport) {
                     let addr = SocketAddr::from(([127, 0, 0, 1], port));
-                    return Self { child, addr, name: scenario.to_owned() };
+                    return Self {
+                        child,
+                        addr,
+                        name: scenario.to_owned(),
+                    };
                 }
                 if child.try_wait().unwrap().is_some() {
                     break;
@@ -81,8 +93,15 @@ impl Sipp {
             let _ = stderr.read_to_string(&mut errors).await;
             self.child.wait().await
         });
-        let status = verdict.await.unwrap_or_else(|_| panic!("SIPp never ended {}", self.name)).unwrap();
-        assert!(status.success(), "SIPp is not content with {}: {status}\n{errors}", self.name);
+        let status = verdict
+            .await
+            .unwrap_or_else(|_| panic!("SIPp never ended {}", self.name))
+            .unwrap();
+        assert!(
+            status.success(),
+            "SIPp is not content with {}: {status}\n{errors}",
+            self.name
+        );
     }
 }
 
@@ -134,7 +153,10 @@ pub fn trunk(addr: SocketAddr, transport: Transport) -> Trunk {
 
 /// An engine on a free loopback port and the carrier over it.
 pub async fn carrier(timers: SipTimers) -> (Arc<SipCarrier>, Arc<SipEngine>) {
-    let config = SipConfig { timers, ..SipConfig::new("127.0.0.1:0".parse().unwrap()) };
+    let config = SipConfig {
+        timers,
+        ..SipConfig::new("127.0.0.1:0".parse().unwrap())
+    };
     let engine = Arc::new(SipEngine::start(config).await.unwrap());
     let ua: Arc<dyn SipUa> = Arc::clone(&engine) as Arc<dyn SipUa>;
     (Arc::new(SipCarrier::new(ua)), engine)
@@ -158,9 +180,18 @@ pub fn request(trunk: Trunk, ring_timeout: Duration) -> OriginateRequest {
 pub fn tell(event: &CarrierEvent) -> String {
     match event {
         CarrierEvent::Progress { code, sdp: None, .. } => format!("progress {code}"),
-        CarrierEvent::Progress { code, sdp: Some(sdp), .. } => format!("progress {code} {}", direction(sdp)),
+        CarrierEvent::Progress {
+            code, sdp: Some(sdp), ..
+        } => format!("progress {code} {}", direction(sdp)),
         CarrierEvent::Answered { sdp, .. } => format!("answered {}", direction(sdp)),
-        CarrierEvent::Failed(CallFailure { code, reason, reason_header, retry_after_s, rang, wire }) => {
+        CarrierEvent::Failed(CallFailure {
+            code,
+            reason,
+            reason_header,
+            retry_after_s,
+            rang,
+            wire,
+        }) => {
             let code = code.map_or("none".to_owned(), |code| code.to_string());
             let mut text = format!("failed {code} {reason} {wire:?}");
             if *rang {
@@ -205,7 +236,12 @@ pub enum Act {
 }
 
 /// Follows a call to its final event.
-pub async fn follow(carrier: &SipCarrier, call: CallId, events: &mut mpsc::Receiver<CarrierEvent>, act: Act) -> Vec<String> {
+pub async fn follow(
+    carrier: &SipCarrier,
+    call: CallId,
+    events: &mut mpsc::Receiver<CarrierEvent>,
+    act: Act,
+) -> Vec<String> {
     let mut told = Vec::new();
     let followed = tokio::time::timeout(PATIENCE, async {
         while let Some(event) = events.recv().await {
@@ -215,7 +251,11 @@ pub async fn follow(carrier: &SipCarrier, call: CallId, events: &mut mpsc::Recei
                 CarrierEvent::Answered { .. } if act == Act::HangUpOnAnswer => carrier.hang_up(call).await,
                 CarrierEvent::Progress { .. } if act == Act::HangUpOnProgress => carrier.hang_up(call).await,
                 CarrierEvent::Reoffer { sdp, answer } if act != Act::RefuseOffers => {
-                    let direction = if direction(&sdp) == "sendonly" { "recvonly" } else { "sendrecv" };
+                    let direction = if direction(&sdp) == "sendonly" {
+                        "recvonly"
+                    } else {
+                        "sendrecv"
+                    };
                     let _ = answer.send(Bytes::from(OFFER.replace("sendrecv", direction)));
                 }
                 _ => {}

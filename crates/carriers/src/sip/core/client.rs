@@ -94,7 +94,11 @@ impl Core {
         let retransmit_at = (!flow.is_reliable()).then(|| now + t1);
         let ends_at = now + self.config.timers.give_up();
         let first_of = (purpose == Purpose::Invite).then_some(leg);
-        self.outputs.push(super::Output::Send { flow, bytes: request.clone(), first_of });
+        self.outputs.push(super::Output::Send {
+            flow,
+            bytes: request.clone(),
+            first_of,
+        });
         if let Some(at) = retransmit_at {
             self.schedule(at, TimerOf::Client(key.clone()));
         }
@@ -153,7 +157,10 @@ impl Core {
             Method::Cancel => ClientKind::Cancel,
             _ => ClientKind::Other,
         };
-        let key = ClientKey { branch: message.via.branch.clone(), kind };
+        let key = ClientKey {
+            branch: message.via.branch.clone(),
+            kind,
+        };
         let code = message.code().unwrap_or_default();
         let (t2, give_up) = (self.config.timers.t2, self.config.timers.give_up());
         let Some(tx) = self.clients.get_mut(&key).filter(|tx| tx.call_id == message.call_id) else {
@@ -200,7 +207,9 @@ impl Core {
                     return;
                 }
                 State::Calling | State::Proceeding => {
-                    let Some(ack) = ack_of_failure(&tx.request, message) else { return };
+                    let Some(ack) = ack_of_failure(&tx.request, message) else {
+                        return;
+                    };
                     let linger = if tx.flow.is_reliable() { Duration::ZERO } else { give_up };
                     tx.state = State::Completed(ack.clone());
                     tx.retransmit_at = None;
@@ -216,9 +225,14 @@ impl Core {
 
     /// A response without a transaction: a late message for an INVITE of ours still has to be ended properly.
     fn stray_response(&mut self, now: Instant, flow: Flow, message: &Message, code: u16) {
-        let leg = message.from_tag.as_deref().and_then(|tag| self.find_leg(&message.call_id, tag));
+        let leg = message
+            .from_tag
+            .as_deref()
+            .and_then(|tag| self.find_leg(&message.call_id, tag));
         match leg {
-            Some(leg) if message.cseq_method == Method::Invite => self.late_invite_response(now, leg, flow, message, code),
+            Some(leg) if message.cseq_method == Method::Invite => {
+                self.late_invite_response(now, leg, flow, message, code)
+            }
             _ => self.counters.drop(DropReason::StrayResponse),
         }
     }
@@ -238,7 +252,15 @@ impl Core {
         }
     }
 
-    fn client_response(&mut self, now: Instant, leg: LegId, purpose: Purpose, flow: Flow, message: &Message, code: u16) {
+    fn client_response(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        purpose: Purpose,
+        flow: Flow,
+        message: &Message,
+        code: u16,
+    ) {
         match purpose {
             Purpose::Invite => self.on_invite_response(now, leg, flow, message, code),
             Purpose::Cancel => self.on_cancel_response(now, leg, code),
@@ -269,7 +291,9 @@ fn method_of(request: &Bytes) -> &str {
 /// The CANCEL of an INVITE of ours: same branch, same URI, same CSeq number (RFC 3261 section 9.1).
 pub(super) fn cancel_of(invite: &Bytes, user_agent: &str) -> Option<Bytes> {
     let invite = Message::parse(invite).ok()?;
-    let Start::Request { uri, .. } = &invite.start else { return None };
+    let Start::Request { uri, .. } = &invite.start else {
+        return None;
+    };
     let mut cancel = Writer::request("CANCEL", uri)
         .header("Via", invite.header("Via")?)
         .header("Max-Forwards", "70")
@@ -286,7 +310,9 @@ pub(super) fn cancel_of(invite: &Bytes, user_agent: &str) -> Option<Bytes> {
 /// The ACK of a failure, which belongs to the INVITE's own transaction (RFC 3261 section 17.1.1.3).
 pub(super) fn ack_of_failure(invite: &Bytes, response: &Message) -> Option<Bytes> {
     let invite = Message::parse(invite).ok()?;
-    let Start::Request { uri, .. } = &invite.start else { return None };
+    let Start::Request { uri, .. } = &invite.start else {
+        return None;
+    };
     let mut ack = Writer::request("ACK", uri)
         .header("Via", invite.header("Via")?)
         .header("Max-Forwards", "70")

@@ -33,7 +33,10 @@ impl Core {
     /// An INVITE outside of any dialog.
     pub(super) fn on_invite(&mut self, now: Instant, key: &ServerKey, flow: Flow, message: &Message, uri: &str) {
         let Some(acceptor) = self.acceptor.clone().filter(|acceptor| !acceptor.is_closed()) else {
-            let answer = Answer { reason: "No calls are taken here", ..Answer::code(403) };
+            let answer = Answer {
+                reason: "No calls are taken here",
+                ..Answer::code(403)
+            };
             return self.refuse(now, key, message, answer);
         };
         if self.closed || self.live >= self.config.legs_max || acceptor.capacity() == 0 {
@@ -64,7 +67,11 @@ impl Core {
             request_uri: uri.to_owned(),
             to_user: user(uri),
             from_user: user(from.uri),
-            headers: message.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            headers: message
+                .headers
+                .iter()
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect(),
             offer: message.sdp(),
             events,
         };
@@ -131,8 +138,10 @@ impl Core {
                 return;
             }
             let contact = format!("<{}>", leg.contact);
-            let mut answer =
-                Answer::code(code).tag(&leg.local_tag).header("Contact", contact).header("Allow", ALLOW);
+            let mut answer = Answer::code(code)
+                .tag(&leg.local_tag)
+                .header("Contact", contact)
+                .header("Allow", ALLOW);
             if let Some(sdp) = sdp {
                 answer = answer.sdp(sdp);
             }
@@ -174,7 +183,10 @@ impl Core {
     pub(crate) fn reject(&mut self, now: Instant, id: LegId, code: u16, reason: &str, headers: &[(String, String)]) {
         self.with_leg(id, |core, leg| {
             if leg.phase == Phase::Early && (300..700).contains(&code) {
-                let mut answer = Answer { reason, ..Answer::code(code) };
+                let mut answer = Answer {
+                    reason,
+                    ..Answer::code(code)
+                };
                 answer.headers = headers.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
                 core.refuse_inbound(now, leg, answer);
             }
@@ -222,9 +234,17 @@ impl Core {
             .and_then(|id| self.legs.get(&id))
             .is_some_and(|leg| matches!(&leg.side, Side::Inbound(inbound) if inbound.vanished));
         if vanished {
+            self.servers.remove(key);
             return;
         }
-        self.respond(now, key, Answer { to_tag: tag.as_deref(), ..Answer::code(200) });
+        self.respond(
+            now,
+            key,
+            Answer {
+                to_tag: tag.as_deref(),
+                ..Answer::code(200)
+            },
+        );
         let Some(id) = leg else { return };
         self.with_leg(id, |core, leg| {
             let Side::Inbound(inbound) = &leg.side else { return };

@@ -40,7 +40,14 @@ impl Core {
     }
 
     fn on_request(&mut self, now: Instant, flow: Flow, message: &Message) {
-        let Start::Request { method, uri, version_known } = &message.start else { return };
+        let Start::Request {
+            method,
+            uri,
+            version_known,
+        } = &message.start
+        else {
+            return;
+        };
         let counted = match method {
             Method::Other(_) => "other",
             known => known.as_str(),
@@ -81,15 +88,25 @@ impl Core {
 
     /// Answers a request outside of any leg of ours; a tag goes on To as every final answer needs one.
     pub(super) fn refuse(&mut self, now: Instant, key: &ServerKey, message: &Message, answer: Answer<'_>) {
-        let tag = if message.to_tag.is_none() { Some(self.new_tag()) } else { None };
-        let answer = Answer { to_tag: tag.as_deref(), ..answer };
+        let tag = if message.to_tag.is_none() {
+            Some(self.new_tag())
+        } else {
+            None
+        };
+        let answer = Answer {
+            to_tag: tag.as_deref(),
+            ..answer
+        };
         self.respond(now, key, answer);
     }
 }
 
 /// The answer to OPTIONS (RFC 3261 section 11.2).
 pub(super) fn options_answer() -> Answer<'static> {
-    Answer::code(200).header("Allow", ALLOW).header("Accept", "application/sdp").header("Supported", "timer")
+    Answer::code(200)
+        .header("Allow", ALLOW)
+        .header("Accept", "application/sdp")
+        .header("Supported", "timer")
 }
 
 /// Why a request cannot be taken whatever it is for.
@@ -104,12 +121,18 @@ fn refusal(message: &Message, method: &Method, uri: &str, version_known: bool) -
         return Some(Answer::code(400).header("Warning", "399 carillon \"From has no tag\""));
     }
     let scheme = uri.split(':').next().unwrap_or_default();
-    if !["sip", "sips", "tel"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+    if !["sip", "sips", "tel"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
+    {
         return Some(Answer::code(416));
     }
     if *method != Method::Cancel {
-        let unknown: Vec<&str> =
-            message.headers.list("Require").filter(|option| !option.eq_ignore_ascii_case("timer")).collect();
+        let unknown: Vec<&str> = message
+            .headers
+            .list("Require")
+            .filter(|option| !option.eq_ignore_ascii_case("timer"))
+            .collect();
         if !unknown.is_empty() {
             return Some(Answer::code(420).header("Unsupported", unknown.join(", ")));
         }

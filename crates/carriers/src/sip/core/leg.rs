@@ -64,7 +64,11 @@ impl Dialog {
     pub(super) fn of_response(message: &Message) -> Self {
         let mut routes: Vec<String> = message.headers.list("Record-Route").map(str::to_owned).collect();
         routes.reverse();
-        Self { remote_tag: message.to_tag.clone(), target: message.contact_uri().map(str::to_owned), routes }
+        Self {
+            remote_tag: message.to_tag.clone(),
+            target: message.contact_uri().map(str::to_owned),
+            routes,
+        }
     }
 }
 
@@ -78,7 +82,11 @@ pub(super) struct Outbox<T> {
 
 impl<T> Outbox<T> {
     pub(super) fn new(sender: mpsc::Sender<T>) -> Self {
-        Self { sender: Some(sender), waiting: VecDeque::new(), last_is_in: false }
+        Self {
+            sender: Some(sender),
+            waiting: VecDeque::new(),
+            last_is_in: false,
+        }
     }
 
     /// Queues an event. `false`: there was no room for one that may be dropped.
@@ -196,7 +204,10 @@ pub(crate) struct Leg {
 
 impl Leg {
     pub(super) fn key(&self) -> DialogKey {
-        DialogKey { call_id: self.call_id.clone(), local_tag: self.local_tag.clone() }
+        DialogKey {
+            call_id: self.call_id.clone(),
+            local_tag: self.local_tag.clone(),
+        }
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -210,7 +221,10 @@ impl Leg {
             _ => (None, self.local_cseq, self.remote_uri.clone()),
         };
         DialogFacts {
-            identity: SipIdentity { sip_call_id: self.call_id.clone(), local_tag: self.local_tag.clone() },
+            identity: SipIdentity {
+                sip_call_id: self.call_id.clone(),
+                local_tag: self.local_tag.clone(),
+            },
             invite_branch: branch,
             invite_cseq: cseq,
             invite_uri: uri,
@@ -307,7 +321,10 @@ impl Core {
     /// Sends BYE and sets the deadline of the final event.
     pub(super) fn send_bye(&mut self, now: Instant, leg: &mut Leg, authorization: Option<(&'static str, String)>) {
         leg.local_cseq += 1;
-        let headers: Vec<(&str, &str)> = authorization.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<(&str, &str)> = authorization
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let (branch, bye, flow) = self.dialog_request(leg, &leg.dialog.clone(), "BYE", leg.local_cseq, &headers, None);
         if leg.close_by.is_none() {
             let close_by = now + self.config.timers.bye_deadline;
@@ -317,7 +334,10 @@ impl Core {
         if leg.phase != Phase::Over {
             leg.phase = Phase::Closing;
         }
-        let key = ClientKey { branch, kind: ClientKind::Other };
+        let key = ClientKey {
+            branch,
+            kind: ClientKind::Other,
+        };
         self.start_client(now, key, leg.id, Purpose::Bye, &leg.call_id.clone(), bye, flow);
     }
 
@@ -413,18 +433,29 @@ impl Core {
         let branch = self.new_branch();
         let target = dialog.target.as_deref().unwrap_or(&leg.remote_uri);
         // A first route without `lr` is a strict router: it gets the request URI, and the target comes last.
-        let strict = dialog.routes.first().and_then(|r| route_uri(r)).filter(|uri| {
-            SipUri::parse(uri).is_some_and(|uri| uri.param("lr").is_none())
-        });
+        let strict = dialog
+            .routes
+            .first()
+            .and_then(|r| route_uri(r))
+            .filter(|uri| SipUri::parse(uri).is_some_and(|uri| uri.param("lr").is_none()));
         let mut text = Writer::request(method, strict.unwrap_or(target))
-            .header_fmt("Via", format_args!("SIP/2.0/{} {};branch={branch};rport", leg.flow.via_transport(), leg.sent_by))
+            .header_fmt(
+                "Via",
+                format_args!(
+                    "SIP/2.0/{} {};branch={branch};rport",
+                    leg.flow.via_transport(),
+                    leg.sent_by
+                ),
+            )
             .header("Max-Forwards", "70")
             .header_fmt("From", format_args!("<{}>;tag={}", leg.local_uri, leg.local_tag));
         text = match &dialog.remote_tag {
             Some(tag) => text.header_fmt("To", format_args!("<{}>;tag={tag}", leg.remote_uri)),
             None => text.header_fmt("To", format_args!("<{}>", leg.remote_uri)),
         };
-        text = text.header("Call-ID", &leg.call_id).header_fmt("CSeq", format_args!("{cseq} {method}"));
+        text = text
+            .header("Call-ID", &leg.call_id)
+            .header_fmt("CSeq", format_args!("{cseq} {method}"));
         match strict {
             Some(_) => {
                 for route in dialog.routes.iter().skip(1) {
@@ -439,7 +470,9 @@ impl Core {
             }
         }
         if matches!(method, "INVITE" | "UPDATE") {
-            text = text.header_fmt("Contact", format_args!("<{}>", leg.contact)).header("Allow", ALLOW);
+            text = text
+                .header_fmt("Contact", format_args!("<{}>", leg.contact))
+                .header("Allow", ALLOW);
         }
         for (name, value) in headers {
             text = text.header(name, value);
@@ -454,9 +487,17 @@ impl Core {
 
     /// Remembers the addresses that a dialog names as sources for as long as the leg is there.
     pub(super) fn name_peers(&mut self, leg: &mut Leg) {
-        let uris = leg.dialog.routes.iter().filter_map(|r| route_uri(r)).chain(leg.dialog.target.as_deref());
-        let ips: Vec<IpAddr> =
-            uris.filter_map(|uri| SipUri::parse(uri)?.socket_addr()).map(|addr| addr.ip()).take(8).collect();
+        let uris = leg
+            .dialog
+            .routes
+            .iter()
+            .filter_map(|r| route_uri(r))
+            .chain(leg.dialog.target.as_deref());
+        let ips: Vec<IpAddr> = uris
+            .filter_map(|uri| SipUri::parse(uri)?.socket_addr())
+            .map(|addr| addr.ip())
+            .take(8)
+            .collect();
         for ip in ips {
             if leg.named_peers.len() < 16 && !leg.named_peers.contains(&ip) {
                 leg.named_peers.push(ip);
@@ -496,7 +537,11 @@ fn request_uri(dialog: &Dialog) -> Option<&str> {
 /// Where a request inside a dialog goes: the first route or the target if it is a literal address, else back to where
 /// the far end's messages come from. So does a private address that a public peer names: it sits behind a NAT.
 fn next_hop(flow: Flow, dialog: &Dialog) -> Flow {
-    let uri = dialog.routes.first().and_then(|r| route_uri(r)).or(dialog.target.as_deref());
+    let uri = dialog
+        .routes
+        .first()
+        .and_then(|r| route_uri(r))
+        .or(dialog.target.as_deref());
     let named: Option<SocketAddr> = uri.and_then(|uri| SipUri::parse(uri)?.socket_addr());
     match named {
         Some(addr) if is_local(addr.ip()) && !is_local(flow.peer.ip()) => flow,

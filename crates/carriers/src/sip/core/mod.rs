@@ -6,13 +6,13 @@
 //! for.
 
 mod client;
+mod inbound;
 mod ingress;
 mod leg;
 mod orphan;
 mod outbound;
 mod requests;
 mod server;
-mod inbound;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -179,7 +179,10 @@ pub(crate) struct Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("bound", &self.bound).field("legs", &self.legs.len()).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("bound", &self.bound)
+            .field("legs", &self.legs.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -241,7 +244,12 @@ impl Core {
     /// Takes no more calls and hangs up those that are up.
     pub(crate) fn close(&mut self, now: Instant) {
         self.closed = true;
-        let live: Vec<LegId> = self.legs.values().filter(|leg| !leg.is_over()).map(|leg| leg.id).collect();
+        let live: Vec<LegId> = self
+            .legs
+            .values()
+            .filter(|leg| !leg.is_over())
+            .map(|leg| leg.id)
+            .collect();
         for id in live {
             self.hang_up(now, id);
         }
@@ -271,7 +279,9 @@ impl Core {
     /// Does what is due at `now`.
     pub(crate) fn on_time(&mut self, now: Instant) {
         while self.timers.peek().is_some_and(|Reverse(entry)| entry.at <= now) {
-            let Some(Reverse(entry)) = self.timers.pop() else { return };
+            let Some(Reverse(entry)) = self.timers.pop() else {
+                return;
+            };
             match entry.of {
                 TimerOf::Client(key) => self.client_timer(now, &key),
                 TimerOf::Server(key) => self.server_timer(now, &key),
@@ -283,14 +293,22 @@ impl Core {
 
     /// Legs whose application has gone away are hung up, and whatever should have ended is removed.
     fn sweep(&mut self, now: Instant) {
-        let abandoned: Vec<LegId> =
-            self.legs.values().filter(|leg| !leg.is_over() && leg.sink.is_closed()).map(|leg| leg.id).collect();
+        let abandoned: Vec<LegId> = self
+            .legs
+            .values()
+            .filter(|leg| !leg.is_over() && leg.sink.is_closed())
+            .map(|leg| leg.id)
+            .collect();
         for id in abandoned {
             tracing::warn!(leg = %format_args!("{:032x}", id.0), "nobody listens to this leg any more, hanging up");
             self.hang_up(now, id);
         }
-        let over: Vec<LegId> =
-            self.legs.values().filter(|leg| leg.linger_until.is_some_and(|at| at <= now)).map(|leg| leg.id).collect();
+        let over: Vec<LegId> = self
+            .legs
+            .values()
+            .filter(|leg| leg.linger_until.is_some_and(|at| at <= now))
+            .map(|leg| leg.id)
+            .collect();
         for id in over {
             self.remove_leg(id);
         }
@@ -299,7 +317,11 @@ impl Core {
 
     fn schedule(&mut self, at: Instant, of: TimerOf) {
         self.order += 1;
-        self.timers.push(Reverse(TimerEntry { at, order: self.order, of }));
+        self.timers.push(Reverse(TimerEntry {
+            at,
+            order: self.order,
+            of,
+        }));
     }
 
     /// Takes a leg out, lets `work` have it together with the core, and puts it back.
@@ -341,7 +363,10 @@ impl Core {
     }
 
     fn find_leg(&self, call_id: &str, local_tag: &str) -> Option<LegId> {
-        let key = DialogKey { call_id: call_id.to_owned(), local_tag: local_tag.to_owned() };
+        let key = DialogKey {
+            call_id: call_id.to_owned(),
+            local_tag: local_tag.to_owned(),
+        };
         self.dialogs.get(&key).copied()
     }
 
@@ -376,7 +401,11 @@ impl Core {
     }
 
     fn send(&mut self, flow: Flow, bytes: Bytes) {
-        self.outputs.push(Output::Send { flow, bytes, first_of: None });
+        self.outputs.push(Output::Send {
+            flow,
+            bytes,
+            first_of: None,
+        });
     }
 
     fn count_response_in(&mut self, message: &Message) {

@@ -43,8 +43,16 @@ impl Core {
             let _ = reply.send(false);
             return;
         }
-        let peer = facts.peer.as_deref().and_then(|peer| peer.parse().ok()).unwrap_or(destination.addr);
-        let flow = Flow { transport: destination.transport, peer, conn };
+        let peer = facts
+            .peer
+            .as_deref()
+            .and_then(|peer| peer.parse().ok())
+            .unwrap_or(destination.addr);
+        let flow = Flow {
+            transport: destination.transport,
+            peer,
+            conn,
+        };
         self.add_peer(peer.ip());
         // CANCEL must carry the INVITE's own sent-by, which its Contact shows.
         let sent_by = facts
@@ -71,7 +79,12 @@ impl Core {
             dialog: Dialog {
                 remote_tag: facts.remote_tag.clone(),
                 target: facts.remote_target.clone(),
-                routes: facts.route_set.iter().filter(|r| route_uri(r).is_some()).cloned().collect(),
+                routes: facts
+                    .route_set
+                    .iter()
+                    .filter(|r| route_uri(r).is_some())
+                    .cloned()
+                    .collect(),
             },
             flow,
             sent_by,
@@ -107,7 +120,10 @@ impl Core {
         let facts = &orphan.facts;
         let transport = leg.flow.via_transport();
         let cancel = Writer::request("CANCEL", &facts.invite_uri)
-            .header_fmt("Via", format_args!("SIP/2.0/{transport} {};branch={branch};rport", leg.sent_by))
+            .header_fmt(
+                "Via",
+                format_args!("SIP/2.0/{transport} {};branch={branch};rport", leg.sent_by),
+            )
             .header("Max-Forwards", "70")
             .header_fmt("From", format_args!("<{}>;tag={}", leg.local_uri, leg.local_tag))
             .header_fmt("To", format_args!("<{}>", leg.remote_uri))
@@ -115,7 +131,10 @@ impl Core {
             .header_fmt("CSeq", format_args!("{} CANCEL", facts.invite_cseq))
             .header("User-Agent", &self.config.user_agent)
             .finish();
-        let key = ClientKey { branch, kind: ClientKind::Cancel };
+        let key = ClientKey {
+            branch,
+            kind: ClientKind::Cancel,
+        };
         self.start_client(now, key, leg.id, Purpose::Cancel, &leg.call_id, cancel, leg.flow);
     }
 
@@ -143,7 +162,14 @@ impl Core {
     }
 
     /// A response to the INVITE of an earlier life.
-    pub(super) fn orphan_invite_response(&mut self, now: Instant, leg: &mut Leg, flow: Flow, message: &Message, code: u16) {
+    pub(super) fn orphan_invite_response(
+        &mut self,
+        now: Instant,
+        leg: &mut Leg,
+        flow: Flow,
+        message: &Message,
+        code: u16,
+    ) {
         let Side::Orphan(orphan) = &mut leg.side else { return };
         if message.cseq != orphan.facts.invite_cseq {
             return;
@@ -158,8 +184,7 @@ impl Core {
                 }
                 leg.dialog = Dialog::of_response(message);
                 self.name_peers(leg);
-                let (_, ack, to) =
-                    self.dialog_request(leg, &leg.dialog.clone(), "ACK", message.cseq, &[], None);
+                let (_, ack, to) = self.dialog_request(leg, &leg.dialog.clone(), "ACK", message.cseq, &[], None);
                 if let Side::Orphan(orphan) = &mut leg.side {
                     orphan.ack = Some((ack.clone(), to));
                     orphan.bye_sent = true;

@@ -1,7 +1,7 @@
 //! Calls that we place: INVITE, its answers, CANCEL, and the races between them.
 
 use super::client::{ClientKey, ClientKind, Purpose, Silence, cancel_of};
-use super::leg::{ALLOW, Dialog, Leg, Outbox, Phase, Report, Sink, Side};
+use super::leg::{ALLOW, Dialog, Leg, Outbox, Phase, Report, Side, Sink};
 use super::{Core, Flow, TimerOf};
 use crate::sip::grammar::{SipUri, reason_text};
 use crate::sip::message::{DropReason, Message, Start, Writer, phrase};
@@ -67,7 +67,10 @@ pub(super) struct OutboundSide {
 
 impl OutboundSide {
     pub(super) fn invite_key(&self) -> ClientKey {
-        ClientKey { branch: self.branch.clone(), kind: ClientKind::Invite }
+        ClientKey {
+            branch: self.branch.clone(),
+            kind: ClientKind::Invite,
+        }
     }
 
     /// Whether a dialog with this tag is one that we acknowledged and ended.
@@ -100,10 +103,16 @@ impl Core {
         }
         for uri in [&call.request_uri, &call.from_uri] {
             if SipUri::parse(uri).is_none() || uri.contains(|c: char| c.is_whitespace() || c == '<' || c == '>') {
-                return Err(NotSent::Invalid("the number or the trunk's domain cannot stand in a SIP URI".to_owned()));
+                return Err(NotSent::Invalid(
+                    "the number or the trunk's domain cannot stand in a SIP URI".to_owned(),
+                ));
             }
         }
-        let flow = Flow { transport: call.destination.transport, peer: call.destination.addr, conn };
+        let flow = Flow {
+            transport: call.destination.transport,
+            peer: call.destination.addr,
+            conn,
+        };
         let side = OutboundSide {
             request_uri: call.request_uri.clone(),
             branch: String::new(),
@@ -184,7 +193,15 @@ impl Core {
         leg.dialog = Dialog::default();
         let flow = leg.flow;
         let mut text = Writer::request("INVITE", &out.request_uri)
-            .header_fmt("Via", format_args!("SIP/2.0/{} {};branch={};rport", flow.via_transport(), leg.sent_by, out.branch))
+            .header_fmt(
+                "Via",
+                format_args!(
+                    "SIP/2.0/{} {};branch={};rport",
+                    flow.via_transport(),
+                    leg.sent_by,
+                    out.branch
+                ),
+            )
             .header("Max-Forwards", "70")
             .header_fmt("From", format_args!("<{}>;tag={}", leg.local_uri, leg.local_tag))
             .header_fmt("To", format_args!("<{}>", leg.remote_uri))
@@ -205,7 +222,9 @@ impl Core {
         for (name, value) in &out.headers {
             text = text.header(name, value);
         }
-        out.invite = text.header("User-Agent", &self.config.user_agent).body("application/sdp", &out.offer);
+        out.invite = text
+            .header("User-Agent", &self.config.user_agent)
+            .body("application/sdp", &out.offer);
         let (key, invite) = (out.invite_key(), out.invite.clone());
         self.start_client(now, key, leg.id, Purpose::Invite, &leg.call_id, invite, flow);
     }
@@ -234,9 +253,14 @@ impl Core {
         if out.cancel_sent || out.finished {
             return;
         }
-        let Some(cancel) = cancel_of(&out.invite, &self.config.user_agent) else { return };
+        let Some(cancel) = cancel_of(&out.invite, &self.config.user_agent) else {
+            return;
+        };
         out.cancel_sent = true;
-        let key = ClientKey { branch: out.branch.clone(), kind: ClientKind::Cancel };
+        let key = ClientKey {
+            branch: out.branch.clone(),
+            kind: ClientKind::Cancel,
+        };
         self.start_client(now, key, leg.id, Purpose::Cancel, &leg.call_id, cancel, leg.flow);
     }
 
@@ -304,7 +328,11 @@ impl Core {
         if unwanted {
             self.send_cancel(now, leg);
         } else if code > 100 {
-            let event = CarrierEvent::Progress { code, sdp: message.sdp(), dialog: leg.facts() };
+            let event = CarrierEvent::Progress {
+                code,
+                sdp: message.sdp(),
+                dialog: leg.facts(),
+            };
             self.emit_carrier(now, leg, event);
         }
     }
@@ -324,7 +352,10 @@ impl Core {
             let copy = if *used == tag {
                 Some(ack.clone())
             } else {
-                out.forks.iter().find(|fork| fork.tag == tag).map(|fork| fork.ack.clone())
+                out.forks
+                    .iter()
+                    .find(|fork| fork.tag == tag)
+                    .map(|fork| fork.ack.clone())
             };
             match copy {
                 Some(_) if out.copies >= COPIES_MAX => self.counters.drop(DropReason::TooManyCopies),
@@ -354,7 +385,10 @@ impl Core {
             self.start_session(now, leg, message);
             // A 2xx may leave out an answer that came with a reliable 1xx; we ask for none, so this is its only place.
             let sdp = message.sdp().unwrap_or_default();
-            let event = CarrierEvent::Answered { sdp, dialog: leg.facts() };
+            let event = CarrierEvent::Answered {
+                sdp,
+                dialog: leg.facts(),
+            };
             self.emit_carrier(now, leg, event);
         } else {
             self.send_bye(now, leg, None);
@@ -370,16 +404,24 @@ impl Core {
         if out.forks.len() >= FORKS_MAX {
             return;
         }
-        out.forks.push(Fork { tag: message.to_tag.clone(), ack });
+        out.forks.push(Fork {
+            tag: message.to_tag.clone(),
+            ack,
+        });
         let cseq = out.invite_cseq + 1;
         let (branch, bye, flow) = self.dialog_request(leg, &dialog, "BYE", cseq, &[], None);
-        let key = ClientKey { branch, kind: ClientKind::Other };
+        let key = ClientKey {
+            branch,
+            kind: ClientKind::Other,
+        };
         self.start_client(now, key, leg.id, Purpose::ForkBye, &leg.call_id.clone(), bye, flow);
     }
 
     /// The ACK of a 2xx to the opening INVITE.
     fn ack(&mut self, leg: &Leg, dialog: &Dialog) -> (Bytes, Flow) {
-        let Side::Outbound(out) = &leg.side else { return (Bytes::new(), leg.flow) };
+        let Side::Outbound(out) = &leg.side else {
+            return (Bytes::new(), leg.flow);
+        };
         let authorization: Vec<(&str, &str)> = out.authorization.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let cseq = out.invite_cseq;
         let (_, ack, flow) = self.dialog_request(leg, dialog, "ACK", cseq, &authorization, None);
@@ -422,10 +464,16 @@ impl Core {
 
     /// Sends the INVITE again where its failure says how: with credentials, or with a longer session interval.
     fn try_again(&mut self, now: Instant, leg: &mut Leg, message: &Message, code: u16) -> bool {
-        let Side::Outbound(out) = &mut leg.side else { return false };
+        let Side::Outbound(out) = &mut leg.side else {
+            return false;
+        };
         match code {
             401 | 407 if out.auth_rounds < AUTH_ROUNDS_MAX => {
-                let asks = if code == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
+                let asks = if code == 401 {
+                    "WWW-Authenticate"
+                } else {
+                    "Proxy-Authenticate"
+                };
                 let stale = crate::sip::digest::Asked::best_of(message.headers.all(asks)).is_some_and(|a| a.stale);
                 if out.auth_rounds > 0 && !stale {
                     return false;
@@ -433,15 +481,21 @@ impl Core {
                 out.auth_rounds += 1;
                 let uri = out.request_uri.clone();
                 let authorization = self.authorize(leg.credentials.as_ref(), message, code, "INVITE", &uri);
-                let Side::Outbound(out) = &mut leg.side else { return false };
+                let Side::Outbound(out) = &mut leg.side else {
+                    return false;
+                };
                 if authorization.is_none() {
                     return false;
                 }
                 out.authorization = authorization;
             }
             422 if out.session_expires.is_none() => {
-                let min = message.header("Min-SE").and_then(|v| v.split(';').next()?.trim().parse::<u32>().ok());
-                let Some(min) = min.filter(|seconds| (90..=86_400).contains(seconds)) else { return false };
+                let min = message
+                    .header("Min-SE")
+                    .and_then(|v| v.split(';').next()?.trim().parse::<u32>().ok());
+                let Some(min) = min.filter(|seconds| (90..=86_400).contains(seconds)) else {
+                    return false;
+                };
                 out.session_expires = Some(min);
             }
             _ => return false,

@@ -49,6 +49,7 @@ impl Core {
         if let Side::Inbound(inbound) = &leg.side
             && inbound.vanished
         {
+            self.servers.remove(key);
             return;
         }
         let ours = leg.dialog.remote_tag == message.from_tag;
@@ -161,8 +162,19 @@ impl Core {
             self.schedule(at, TimerOf::Leg(leg.id));
         }
         self.schedule(answer_by, TimerOf::Leg(leg.id));
-        self.outputs.push(Output::AwaitAnswer { leg: leg.id, token, answer: receiver });
-        self.emit(now, leg, Report::Reoffer { sdp: sdp.unwrap_or_default(), answer });
+        self.outputs.push(Output::AwaitAnswer {
+            leg: leg.id,
+            token,
+            answer: receiver,
+        });
+        self.emit(
+            now,
+            leg,
+            Report::Reoffer {
+                sdp: sdp.unwrap_or_default(),
+                answer,
+            },
+        );
     }
 
     /// The application has answered an offer, or refused it.
@@ -184,8 +196,10 @@ impl Core {
             leg.dialog.target = reoffer.target;
             self.name_peers(leg);
         }
-        let mut response =
-            Answer::code(200).header("Contact", format!("<{}>", leg.contact)).header("Allow", ALLOW).sdp(&sdp);
+        let mut response = Answer::code(200)
+            .header("Contact", format!("<{}>", leg.contact))
+            .header("Allow", ALLOW)
+            .sdp(&sdp);
         if let Some((seconds, we_refresh)) = reoffer.session {
             response = response.header("Session-Expires", super::session::value_as_uas(seconds, we_refresh));
             self.set_session(now, leg, seconds, we_refresh);
@@ -215,11 +229,18 @@ impl Core {
 
     /// An ACK: of a failure by its INVITE's branch, of a 2xx by dialog and CSeq.
     pub(super) fn on_ack(&mut self, now: Instant, key: &ServerKey, message: &Message) {
-        if self.servers.get(key).is_some_and(|tx| tx.state == ServerState::Completed) {
+        if self
+            .servers
+            .get(key)
+            .is_some_and(|tx| tx.state == ServerState::Completed)
+        {
             self.server_acked(now, key);
             return;
         }
-        let leg = message.to_tag.as_deref().and_then(|tag| self.find_leg(&message.call_id, tag));
+        let leg = message
+            .to_tag
+            .as_deref()
+            .and_then(|tag| self.find_leg(&message.call_id, tag));
         let Some(leg) = leg else {
             // Copies of the ACK of a failure end here while its transaction is still known.
             if !self.servers.contains_key(key) {
@@ -228,7 +249,9 @@ impl Core {
             return;
         };
         self.with_leg(leg, |core, leg| {
-            let Some(at) = leg.unacked.iter().position(|(cseq, _)| *cseq == message.cseq) else { return };
+            let Some(at) = leg.unacked.iter().position(|(cseq, _)| *cseq == message.cseq) else {
+                return;
+            };
             let (cseq, key) = leg.unacked.remove(at);
             core.server_acked(now, &key);
             match &leg.side {
@@ -281,9 +304,17 @@ impl Core {
             let dialog = leg.dialog.clone();
             let body = Some(("application/sdp", offer.as_ref()));
             let (branch, invite, flow) = core.dialog_request(leg, &dialog, "INVITE", cseq, &[], body);
-            leg.own_offer = Some(OwnOffer { cseq, reply: reply.take(), ack: None, done: false });
+            leg.own_offer = Some(OwnOffer {
+                cseq,
+                reply: reply.take(),
+                ack: None,
+                done: false,
+            });
             leg.local_sdp = offer.clone();
-            let key = ClientKey { branch, kind: ClientKind::Invite };
+            let key = ClientKey {
+                branch,
+                kind: ClientKind::Invite,
+            };
             core.start_client(now, key, id, Purpose::Reinvite, &leg.call_id.clone(), invite, flow);
         });
         if let Some(reply) = reply {
@@ -293,7 +324,9 @@ impl Core {
 
     pub(super) fn on_reinvite_response(&mut self, now: Instant, id: LegId, message: &Message, code: u16) {
         self.with_leg(id, |core, leg| {
-            let Some(offer) = leg.own_offer.as_mut().filter(|offer| offer.cseq == message.cseq) else { return };
+            let Some(offer) = leg.own_offer.as_mut().filter(|offer| offer.cseq == message.cseq) else {
+                return;
+            };
             match code {
                 ..200 => {}
                 200..300 => {
@@ -307,8 +340,7 @@ impl Core {
                         leg.dialog.target = Some(target.to_owned());
                         core.name_peers(leg);
                     }
-                    let (_, ack, flow) =
-                        core.dialog_request(leg, &leg.dialog.clone(), "ACK", message.cseq, &[], None);
+                    let (_, ack, flow) = core.dialog_request(leg, &leg.dialog.clone(), "ACK", message.cseq, &[], None);
                     core.send(flow, ack.clone());
                     if let Some(offer) = &mut leg.own_offer {
                         offer.ack = Some((ack, flow));
@@ -354,9 +386,11 @@ impl Core {
             leg.local_cseq += 1;
             let body = format!("Signal={}\r\nDuration=160\r\n", char::from(digit));
             let body = Some(("application/dtmf-relay", body.as_bytes()));
-            let (branch, info, flow) =
-                core.dialog_request(leg, &leg.dialog.clone(), "INFO", leg.local_cseq, &[], body);
-            let key = ClientKey { branch, kind: ClientKind::Other };
+            let (branch, info, flow) = core.dialog_request(leg, &leg.dialog.clone(), "INFO", leg.local_cseq, &[], body);
+            let key = ClientKey {
+                branch,
+                kind: ClientKind::Other,
+            };
             core.start_client(now, key, id, Purpose::Info, &leg.call_id.clone(), info, flow);
         });
     }
@@ -371,9 +405,13 @@ enum Info {
 
 /// The key of an INFO: `Signal=5` lines of `application/dtmf-relay`, or the bare key of `application/dtmf`.
 fn info_digit(message: &Message) -> Info {
-    let Some(content_type) = message.header("Content-Type") else { return Info::OtherType };
+    let Some(content_type) = message.header("Content-Type") else {
+        return Info::OtherType;
+    };
     let media = media_type(content_type).to_ascii_lowercase();
-    let Ok(body) = std::str::from_utf8(&message.body) else { return Info::Unreadable };
+    let Ok(body) = std::str::from_utf8(&message.body) else {
+        return Info::Unreadable;
+    };
     let signal = match media.as_str() {
         "application/dtmf-relay" => body.lines().find_map(|line| {
             let (name, value) = line.split_once('=')?;

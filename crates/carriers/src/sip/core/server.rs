@@ -28,8 +28,13 @@ enum ServerKind {
 impl ServerKey {
     pub(super) fn of(message: &Message) -> Self {
         let kind = match &message.start {
-            Start::Request { method: Method::Invite | Method::Ack, .. } => ServerKind::Invite,
-            Start::Request { method: Method::Cancel, .. } => ServerKind::Cancel,
+            Start::Request {
+                method: Method::Invite | Method::Ack,
+                ..
+            } => ServerKind::Invite,
+            Start::Request {
+                method: Method::Cancel, ..
+            } => ServerKind::Cancel,
             _ => ServerKind::Other,
         };
         Self {
@@ -42,7 +47,10 @@ impl ServerKey {
 
     /// The INVITE that a CANCEL is for.
     pub(super) fn invite(&self) -> Self {
-        Self { kind: ServerKind::Invite, ..self.clone() }
+        Self {
+            kind: ServerKind::Invite,
+            ..self.clone()
+        }
     }
 }
 
@@ -97,7 +105,10 @@ pub(super) struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     pub(super) fn code(code: u16) -> Self {
-        Self { code, ..Self::default() }
+        Self {
+            code,
+            ..Self::default()
+        }
     }
 
     pub(super) fn tag(mut self, tag: &'a str) -> Self {
@@ -139,7 +150,13 @@ impl Core {
             .headers
             .all("Via")
             .enumerate()
-            .map(|(at, line)| if at == 0 { received_via(line, flow) } else { line.to_owned() })
+            .map(|(at, line)| {
+                if at == 0 {
+                    received_via(line, flow)
+                } else {
+                    line.to_owned()
+                }
+            })
             .collect();
         let head = ResponseHead {
             vias,
@@ -168,7 +185,13 @@ impl Core {
     /// Answers a request whose transaction is open. Nothing happens after a final answer.
     pub(super) fn respond(&mut self, now: Instant, key: &ServerKey, answer: Answer<'_>) {
         let (t1, give_up) = (self.config.timers.t1, self.config.timers.give_up());
-        let Some(tx) = self.servers.get_mut(key).filter(|tx| tx.state == ServerState::Proceeding) else { return };
+        let Some(tx) = self
+            .servers
+            .get_mut(key)
+            .filter(|tx| tx.state == ServerState::Proceeding)
+        else {
+            return;
+        };
         let bytes = tx.head.write(&answer, &self.config.user_agent);
         let flow = tx.flow;
         tx.last = Some(bytes.clone());
@@ -233,7 +256,11 @@ impl Core {
 
 impl ResponseHead {
     fn write(&self, answer: &Answer<'_>, user_agent: &str) -> Bytes {
-        let reason = if answer.reason.is_empty() { phrase(answer.code) } else { answer.reason };
+        let reason = if answer.reason.is_empty() {
+            phrase(answer.code)
+        } else {
+            answer.reason
+        };
         let mut text = Writer::response(answer.code, reason);
         for via in &self.vias {
             text = text.header("Via", via);
@@ -248,7 +275,10 @@ impl ResponseHead {
             Some(tag) if !self.has_to_tag => text.header_fmt("To", format_args!("{};tag={tag}", self.to)),
             _ => text.header("To", &self.to),
         };
-        text = text.header("Call-ID", &self.call_id).header("CSeq", &self.cseq).header("Server", user_agent);
+        text = text
+            .header("Call-ID", &self.call_id)
+            .header("CSeq", &self.cseq)
+            .header("Server", user_agent);
         for (name, value) in &answer.headers {
             text = text.header(name, value);
         }
@@ -262,7 +292,9 @@ impl ResponseHead {
 /// The first Via line with `received` and `rport` filled in on its first value (RFC 3261 section 18.2.1, RFC 3581).
 fn received_via(line: &str, flow: Flow) -> String {
     let values = split_list(line);
-    let Some((first, rest)) = values.split_first() else { return line.to_owned() };
+    let Some((first, rest)) = values.split_first() else {
+        return line.to_owned();
+    };
     let mut text = String::with_capacity(line.len() + 48);
     for (at, part) in first.split(';').enumerate() {
         let name = part.split('=').next().unwrap_or_default().trim();
@@ -286,10 +318,14 @@ fn received_via(line: &str, flow: Flow) -> String {
     text
 }
 
-/// Where a response goes: back to the source, to its port only if the request asks so (RFC 3581) or came by TCP.
+/// Where a response goes: back to the source, to its port only if the request asks so (RFC 3581). Over TCP it goes by the
+/// connection that the request came by, and if that is gone to the port of sent-by (RFC 3261 section 18.2.2).
 fn response_flow(flow: Flow, message: &Message) -> Flow {
-    if flow.transport == Transport::Tcp || message.via.rport {
+    if flow.transport == Transport::Udp && message.via.rport {
         return flow;
     }
-    Flow { peer: SocketAddr::new(flow.peer.ip(), message.via.port.unwrap_or(5060)), ..flow }
+    Flow {
+        peer: SocketAddr::new(flow.peer.ip(), message.via.port.unwrap_or(5060)),
+        ..flow
+    }
 }

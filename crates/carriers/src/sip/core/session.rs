@@ -41,7 +41,11 @@ pub(super) fn value_as_uas(seconds: u32, we_refresh: bool) -> String {
 fn session_expires(message: &Message) -> Option<(u32, Option<&str>)> {
     let value = message.header("Session-Expires")?;
     let (seconds, params) = value.split_once(';').unwrap_or((value, ""));
-    let seconds = seconds.trim().parse::<u32>().ok().filter(|seconds| (1..=604_800).contains(seconds))?;
+    let seconds = seconds
+        .trim()
+        .parse::<u32>()
+        .ok()
+        .filter(|seconds| (1..=604_800).contains(seconds))?;
     Some((seconds, param(params, "refresher")))
 }
 
@@ -65,7 +69,12 @@ impl Core {
             self.schedule(refresh_at, TimerOf::Leg(leg.id));
         }
         self.schedule(expires_at, TimerOf::Leg(leg.id));
-        leg.session = Some(Session { seconds, we_refresh, refresh_at, expires_at });
+        leg.session = Some(Session {
+            seconds,
+            we_refresh,
+            refresh_at,
+            expires_at,
+        });
     }
 
     pub(super) fn session_timer(&mut self, now: Instant, leg: &mut Leg) {
@@ -93,14 +102,29 @@ impl Core {
         let dialog = leg.dialog.clone();
         let headers = [("Session-Expires", session_expires), ("Supported", "timer")];
         let (kind, (branch, request, flow)) = if leg.remote_allows_update || leg.local_sdp.is_empty() {
-            (ClientKind::Other, self.dialog_request(leg, &dialog, "UPDATE", cseq, &headers, None))
+            (
+                ClientKind::Other,
+                self.dialog_request(leg, &dialog, "UPDATE", cseq, &headers, None),
+            )
         } else {
             let sdp = leg.local_sdp.clone();
-            leg.own_offer = Some(OwnOffer { cseq, reply: None, ack: None, done: false });
+            leg.own_offer = Some(OwnOffer {
+                cseq,
+                reply: None,
+                ack: None,
+                done: false,
+            });
             let body = Some(("application/sdp", sdp.as_ref()));
-            (ClientKind::Invite, self.dialog_request(leg, &dialog, "INVITE", cseq, &headers, body))
+            (
+                ClientKind::Invite,
+                self.dialog_request(leg, &dialog, "INVITE", cseq, &headers, body),
+            )
         };
-        let purpose = if kind == ClientKind::Invite { Purpose::Reinvite } else { Purpose::Refresh };
+        let purpose = if kind == ClientKind::Invite {
+            Purpose::Reinvite
+        } else {
+            Purpose::Refresh
+        };
         let key = ClientKey { branch, kind };
         self.start_client(now, key, leg.id, purpose, &leg.call_id.clone(), request, flow);
     }
