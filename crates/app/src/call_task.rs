@@ -378,9 +378,14 @@ impl CallTask {
         let call = self.call.clone();
         async move {
             let Some(trunk_id) = call.trunk_id else { return false };
-            let trunk = match app.store().trunk(call.workspace_id, trunk_id).await {
-                Ok(Some(trunk)) => Arc::new(trunk),
-                Ok(None) | Err(_) => return false,
+            let trunk = loop {
+                match app.store().trunk(call.workspace_id, trunk_id).await {
+                    Ok(Some(trunk)) => break Arc::new(trunk),
+                    Ok(None) => return false,
+                    // The leg stays up until it is told: the call's deadline alone ends this.
+                    Err(error) => tracing::warn!(call = %call.id, %error, "the trunk of a leg to end could not be read"),
+                }
+                tokio::time::sleep(WRITE_RETRY).await;
             };
             let dialog = call
                 .dialog

@@ -13,7 +13,7 @@ use carillon_domain::time::UnixMicros;
 use carillon_domain::transition::{Change, Effect, Transition};
 use carillon_domain::trunk::{StartRate, Trunk};
 use carillon_domain::workspace::Workspace;
-use carillon_interfaces::store::StoreError;
+use carillon_interfaces::store::{CallFilter, Slice, StoreError};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,6 +24,9 @@ const LOOK_AHEAD: u32 = 64;
 const SETTLE_BATCH: u32 = 500;
 /// The runner looks at least this often, whatever it believes about what comes next.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// How long it waits at start when there was an earlier life: the calls which that one started in its last second count
+/// against calls per second, and are not known here.
+const FORGOTTEN_STARTS: Duration = Duration::from_millis(1_010);
 /// How long it waits after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -105,6 +108,9 @@ impl App {
     pub(crate) async fn run_campaigns(&self) {
         let mut rates: BTreeMap<TrunkId, StartRate> = BTreeMap::new();
         let mut turn: usize = 0;
+        if !self.is_first_life().await {
+            tokio::time::sleep(FORGOTTEN_STARTS).await;
+        }
         while !self.inner.draining.is_cancelled() {
             let looked_at = Instant::now();
             let sleep = match self.look(&mut rates, turn).await {
@@ -128,6 +134,19 @@ impl App {
             }
             tokio::time::sleep_until(looked_at + self.inner.settings.runner_pause).await;
         }
+    }
+
+    /// Whether the store knows of no call at all.
+    async fn is_first_life(&self) -> bool {
+        let newest = Slice { offset: 0, limit: 1 };
+        let Ok(workspaces) = self.store().workspaces().await else { return false };
+        for workspace in workspaces {
+            match self.store().calls(workspace.id, &CallFilter::default(), newest).await {
+                Ok(page) if page.items.is_empty() => {}
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        true
     }
 
     pub(crate) async fn lines_in_use(&self) -> Result<LinesInUse, StoreError> {
@@ -288,15 +307,10 @@ impl App {
     /// Record, call and the number's daily count together.
     fn dial_transition(&self, campaign: &Campaign, record: Record, call: &Call, now: UnixMicros) -> Transition {
         let mut transition = Transition::new(call.workspace_id);
-        if let Some(cap) = campaign.policy.max_calls_per_number_per_day
-            && let Some(counter) = daily_counter(campaign, &record.phone, now)
-        {
-            transition = transition.with(Change::AddToCounter {
-                counter,
-                add: 1,
-                max: Some(i64::from(cap)),
-                floor: None,
-            });
+        // Counted for campaigns without a cap as well: another campaign's cap is on the calls of all.
+        if let Some(counter) = daily_counter(campaign, &record.phone, now) {
+            let max = campaign.policy.max_calls_per_number_per_day.map(i64::from);
+            transition = transition.with(Change::AddToCounter { counter, add: 1, max, floor: None });
         }
         transition
             .with(Change::PutRecord(Box::new(record)))
