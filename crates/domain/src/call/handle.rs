@@ -160,7 +160,11 @@ impl Call {
                 call.result = result;
                 Vec::new()
             }
-            (S::HangingUp, I::Recovered) => vec![Effect::EndOrphan(call.id)],
+            // The old deadline may be long past; the leg is ended all the same, and holds its line until it is.
+            (S::HangingUp, I::Recovered) => {
+                call.deadline = Some(now + HANG_UP_DEADLINE);
+                vec![Effect::EndOrphan(call.id)]
+            }
             (S::HangingUp, I::Tick) if self.is_late(now) => call.leg_ended(now),
 
             (S::PostCall, I::MediaReleased { recording, script }) => {
@@ -170,7 +174,10 @@ impl Call {
                 }
                 call.close()
             }
-            (S::PostCall, I::Recovered) => vec![Effect::ReleaseMedia(call.id)],
+            (S::PostCall, I::Recovered) => {
+                call.deadline = Some(now + POST_CALL_DEADLINE);
+                vec![Effect::ReleaseMedia(call.id)]
+            }
             (S::PostCall, I::Tick) if self.is_late(now) => call.close(),
 
             (S::Queued, _) | (S::Dialing | S::Ringing, _) | (S::InCall, _) | (S::HangingUp, _) => Vec::new(),
