@@ -10,7 +10,7 @@ mod renderer;
 mod revrag;
 mod state;
 
-pub use native::native_error;
+pub use native::{native_error, openapi};
 pub use errors::{Problem, problem_response};
 pub use renderer::Renderer;
 pub use state::{ClipAudio, ClipAudioError, ConvertedClip, DialectState, RecordingUrls, SandboxNumber};

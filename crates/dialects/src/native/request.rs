@@ -14,7 +14,7 @@ use carillon_domain::workspace::Workspace;
 use carillon_interfaces::store::{Page as StorePage, Slice};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -131,14 +131,22 @@ impl Patch {
 }
 
 fn merge(target: &mut Value, patch: Value) {
-    match (target, patch) {
-        (Value::Object(target), Value::Object(patch)) => {
-            for (name, change) in patch {
-                // A null stays in: whether a field may be null is for the type to say.
-                merge(target.entry(name).or_insert(Value::Null), change);
-            }
+    let Value::Object(changes) = patch else {
+        *target = patch;
+        return;
+    };
+    // What becomes another kind of thing has other fields: none of the old ones stay.
+    let other_kind = changes.get("kind").is_some_and(|kind| target.get("kind").is_some_and(|old| old != kind));
+    if other_kind || !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = target else { return };
+    for (name, change) in changes {
+        if change.is_null() {
+            fields.shift_remove(&name);
+        } else {
+            merge(fields.entry(name).or_insert(Value::Null), change);
         }
-        (target, patch) => *target = patch,
     }
 }
 
