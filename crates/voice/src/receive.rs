@@ -65,7 +65,7 @@ impl LoudnessMeter {
 #[derive(Clone, Copy)]
 enum Kind {
     Sound(Codec),
-    Key,
+    Key(Event),
     Noise,
 }
 
@@ -101,15 +101,19 @@ impl Incoming {
     }
 }
 
-fn kind(agreed: &Agreed, payload_type: u8) -> Option<Kind> {
+fn kind(agreed: &Agreed, packet: &RtpPacket<'_>) -> Result<Kind, DropReason> {
+    let payload_type = packet.payload_type;
     let codec = agreed.accepted.iter().find(|(accepted, _)| *accepted == payload_type);
     match codec {
-        Some((_, codec)) => Some(Kind::Sound(*codec)),
+        _ if packet.payload.is_empty() => Err(DropReason::BadPayload),
+        Some((_, codec)) => Ok(Kind::Sound(*codec)),
         None if agreed.key_payload_type == Some(payload_type) || payload_type == OFFERED_PAYLOAD_TYPE => {
-            Some(Kind::Key)
+            Event::parse(packet.payload)
+                .map(Kind::Key)
+                .ok_or(DropReason::BadPayload)
         }
-        None if payload_type == COMFORT_NOISE => Some(Kind::Noise),
-        None => None,
+        None if payload_type == COMFORT_NOISE => Ok(Kind::Noise),
+        None => Err(DropReason::UnknownPayloadType),
     }
 }
 
@@ -132,10 +136,7 @@ impl Call {
     fn take_packet(&mut self, context: &mut Context, from: SocketAddr, datagram: &[u8]) -> Result<(), DropReason> {
         let packet = rtp::parse(datagram)?;
         let agreed = self.agreed.as_ref().ok_or(DropReason::NotConnected)?;
-        let kind = kind(agreed, packet.payload_type).ok_or(DropReason::UnknownPayloadType)?;
-        if packet.payload.is_empty() {
-            return Err(DropReason::BadPayload);
-        }
+        let kind = kind(agreed, &packet)?;
         let now_us = context.now_us;
         if self.source.judge(now_us, from, &packet) == Verdict::Refuse {
             return Err(DropReason::WrongSource);
@@ -169,20 +170,18 @@ impl Call {
                     listener.push(codec, packet.timestamp, packet.payload, restarted);
                 }
             }
-            Kind::Key => self.take_key(context, &packet)?,
+            Kind::Key(event) => self.take_key(context, &packet, event),
             Kind::Noise => {}
         }
         Ok(())
     }
 
-    fn take_key(&mut self, context: &mut Context, packet: &RtpPacket<'_>) -> Result<(), DropReason> {
-        let event = Event::parse(packet.payload).ok_or(DropReason::BadPayload)?;
+    fn take_key(&mut self, context: &mut Context, packet: &RtpPacket<'_>, event: Event) {
         match self.incoming.keys.handle(packet.timestamp, packet.marker, event) {
             Heard::Pressed(digit) => self.key_pressed(context, KeyPath::Rtp, digit),
             Heard::Held(digit) => self.key_held(context.now_us, digit),
             Heard::NotAKey => {}
         }
-        Ok(())
     }
 
     /// Copies sound for the recorder, which takes at most 20 ms at a time.
