@@ -1,6 +1,6 @@
 //! Client transactions (RFC 3261 section 17.1 with RFC 6026): retransmission, time-out, and the ACK of failures.
 
-use super::{Core, Flow, TimerOf};
+use super::{Core, Flow, Leg, TimerOf};
 use crate::sip::message::{DropReason, Message, Method, Start, Writer};
 use crate::ua::LegId;
 use bytes::Bytes;
@@ -79,9 +79,8 @@ impl Core {
         &mut self,
         now: Instant,
         key: ClientKey,
-        leg: LegId,
+        leg: &Leg,
         purpose: Purpose,
-        call_id: &str,
         request: Bytes,
         flow: Flow,
     ) {
@@ -93,7 +92,7 @@ impl Core {
         *self.counters.requests_out.entry(method.to_owned()).or_default() += 1;
         let retransmit_at = (!flow.is_reliable()).then(|| now + t1);
         let ends_at = now + self.config.timers.give_up();
-        let first_of = (purpose == Purpose::Invite).then_some(leg);
+        let first_of = (purpose == Purpose::Invite).then_some(leg.id);
         self.outputs.push(super::Output::Send {
             flow,
             bytes: request.clone(),
@@ -104,9 +103,9 @@ impl Core {
         }
         self.schedule(ends_at, TimerOf::Client(key.clone()));
         let tx = ClientTx {
-            leg,
+            leg: leg.id,
             purpose,
-            call_id: call_id.to_owned(),
+            call_id: leg.call_id.clone(),
             request,
             flow,
             state: State::Calling,

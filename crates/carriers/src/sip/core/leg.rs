@@ -338,7 +338,7 @@ impl Core {
             branch,
             kind: ClientKind::Other,
         };
-        self.start_client(now, key, leg.id, Purpose::Bye, &leg.call_id.clone(), bye, flow);
+        self.start_client(now, key, leg, Purpose::Bye, bye, flow);
     }
 
     pub(super) fn on_bye_response(&mut self, now: Instant, id: LegId, message: &Message, code: u16) {

@@ -135,7 +135,7 @@ impl Core {
             branch,
             kind: ClientKind::Cancel,
         };
-        self.start_client(now, key, leg.id, Purpose::Cancel, &leg.call_id, cancel, leg.flow);
+        self.start_client(now, key, leg, Purpose::Cancel, cancel, leg.flow);
     }
 
     fn send_orphan_bye(&mut self, now: Instant, leg: &mut Leg) {

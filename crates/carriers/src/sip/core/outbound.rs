@@ -226,7 +226,7 @@ impl Core {
             .header("User-Agent", &self.config.user_agent)
             .body("application/sdp", &out.offer);
         let (key, invite) = (out.invite_key(), out.invite.clone());
-        self.start_client(now, key, leg.id, Purpose::Invite, &leg.call_id, invite, flow);
+        self.start_client(now, key, leg, Purpose::Invite, invite, flow);
     }
 
     /// Ends an unanswered call: CANCEL, as soon as a provisional response allows it.
@@ -261,7 +261,7 @@ impl Core {
             branch: out.branch.clone(),
             kind: ClientKind::Cancel,
         };
-        self.start_client(now, key, leg.id, Purpose::Cancel, &leg.call_id, cancel, leg.flow);
+        self.start_client(now, key, leg, Purpose::Cancel, cancel, leg.flow);
     }
 
     pub(super) fn on_cancel_response(&mut self, now: Instant, id: LegId, code: u16) {
@@ -414,7 +414,7 @@ impl Core {
             branch,
             kind: ClientKind::Other,
         };
-        self.start_client(now, key, leg.id, Purpose::ForkBye, &leg.call_id.clone(), bye, flow);
+        self.start_client(now, key, leg, Purpose::ForkBye, bye, flow);
     }
 
     /// The ACK of a 2xx to the opening INVITE.

@@ -315,7 +315,7 @@ impl Core {
                 branch,
                 kind: ClientKind::Invite,
             };
-            core.start_client(now, key, id, Purpose::Reinvite, &leg.call_id.clone(), invite, flow);
+            core.start_client(now, key, leg, Purpose::Reinvite, invite, flow);
         });
         if let Some(reply) = reply {
             let _ = reply.send(Err(OfferRefused::NotNow));
@@ -391,7 +391,7 @@ impl Core {
                 branch,
                 kind: ClientKind::Other,
             };
-            core.start_client(now, key, id, Purpose::Info, &leg.call_id.clone(), info, flow);
+            core.start_client(now, key, leg, Purpose::Info, info, flow);
         });
     }
 }

@@ -126,7 +126,7 @@ impl Core {
             Purpose::Refresh
         };
         let key = ClientKey { branch, kind };
-        self.start_client(now, key, leg.id, purpose, &leg.call_id.clone(), request, flow);
+        self.start_client(now, key, leg, purpose, request, flow);
     }
 
     /// The answer to an UPDATE that refreshes.
