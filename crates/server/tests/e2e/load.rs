@@ -139,7 +139,7 @@ async fn a_hundred_thousand_queued_records_do_not_slow_dispatch() {
     let trunk = api
         .trunk("rings", &crate::harness::api::TrunkTo::udp(ringing.addr))
         .await;
-    let patient = api.agent(crate::harness::scene::announce(&scene.clip), 600).await;
+    let patient = api.agent(crate::harness::scene::announce(&scene.clip), 300).await;
     let waiting = api
         .campaign(&patient, &trunk, &json!({"max_concurrent_calls": 1}))
         .await;

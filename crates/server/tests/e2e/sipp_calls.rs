@@ -143,9 +143,9 @@ impl Case {
         let clip = api.clip("prompt", &Wav::tone(440.0, self.prompt_ms)).await;
         let script = if self.press1 {
             let keys = json!({"1": {"action": "hang_up"}});
-            json!({"kind": "press1", "clip": clip, "times": 9, "wait_ms": 3_000, "keys": keys})
+            json!({"kind": "press1", "clip_id": clip, "times": 9, "wait_ms": 3_000, "keys": keys})
         } else {
-            json!({"kind": "announce", "clip": clip, "times": 1, "gap_ms": 0})
+            json!({"kind": "announce", "clip_id": clip, "times": 1, "gap_ms": 0})
         };
         let agent = api.agent(script, self.ring_timeout_s).await;
         let to = TrunkTo {

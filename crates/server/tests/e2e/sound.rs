@@ -36,8 +36,8 @@ async fn a_key_by_rfc_4733_acts_and_marks_a_value() {
         })
     };
     let scene = Scene::start(Installation::new(), rule, 10_000, 20).await;
-    let keys = json!({"1": {"action": "mark", "name": "coming", "value": "yes", "clip": null}});
-    let script = json!({"kind": "press1", "clip": scene.clip, "times": 1, "wait_ms": 3_000, "keys": keys});
+    let keys = json!({"1": {"action": "mark", "name": "coming", "value": "yes"}});
+    let script = json!({"kind": "press1", "clip_id": scene.clip, "times": 1, "wait_ms": 3_000, "keys": keys});
     let agent = scene.api().agent(script, 20).await;
     let (record, call) = only_call(&scene, &agent, 73_000_000).await;
     assert_eq!(
@@ -67,8 +67,8 @@ async fn a_key_can_put_the_callee_on_the_do_not_call_list() {
         })
     };
     let scene = Scene::start(Installation::new(), rule, 10_000, 20).await;
-    let keys = json!({"9": {"action": "do_not_call", "clip": null}});
-    let script = json!({"kind": "press1", "clip": scene.clip, "times": 1, "wait_ms": 3_000, "keys": keys});
+    let keys = json!({"9": {"action": "do_not_call"}});
+    let script = json!({"kind": "press1", "clip_id": scene.clip, "times": 1, "wait_ms": 3_000, "keys": keys});
     let agent = scene.api().agent(script, 20).await;
     let (record, _) = only_call(&scene, &agent, 74_000_000).await;
     assert_eq!(record["status"], "dnc", "{record}");

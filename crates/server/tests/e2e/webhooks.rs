@@ -34,7 +34,7 @@ async fn a_refused_webhook_comes_again_under_the_same_id_and_is_logged() {
     );
 
     let delivery = delivered(&scene, &call).await;
-    let attempts = delivery["attempts_log"]
+    let attempts = delivery["log"]
         .as_array()
         .unwrap_or_else(|| panic!("no log in {delivery}"));
     assert_eq!(attempts.len(), 2, "{delivery}");
@@ -42,11 +42,7 @@ async fn a_refused_webhook_comes_again_under_the_same_id_and_is_logged() {
     let id = delivery["id"].as_str().unwrap();
     scene
         .api()
-        .native(
-            Method::POST,
-            &format!("/webhook-deliveries/{id}/replay"),
-            Some(&json!({})),
-        )
+        .native(Method::POST, &format!("/deliveries/{id}/replay"), Some(&json!({})))
         .await
         .ok();
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -66,7 +62,7 @@ async fn a_refused_webhook_comes_again_under_the_same_id_and_is_logged() {
 async fn delivered(scene: &Scene, call: &str) -> Value {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let listed = scene.api().native(Method::GET, "/webhook-deliveries", None).await.ok();
+        let listed = scene.api().native(Method::GET, "/deliveries", None).await.ok();
         let items = listed["items"].as_array().unwrap().clone();
         let found = items
             .into_iter()
@@ -75,7 +71,7 @@ async fn delivered(scene: &Scene, call: &str) -> Value {
             let id = found["id"].as_str().unwrap();
             return scene
                 .api()
-                .native(Method::GET, &format!("/webhook-deliveries/{id}"), None)
+                .native(Method::GET, &format!("/deliveries/{id}"), None)
                 .await
                 .ok();
         }

@@ -170,10 +170,10 @@ impl Api {
     /// Adds a campaign that is open all day, launches it, and returns its id. `policy` wins over what is said here.
     pub(crate) async fn campaign(&self, agent: &str, trunk: &str, policy: &Value) -> String {
         let mut campaign = json!({
-            "name": "tests", "agent_id": agent,
-            "policy": {"trunk_id": trunk, "max_concurrent_calls": 50, "retry": {"max_attempts": 1, "rules": {}}},
+            "name": "tests", "agent_id": agent, "time_zone": "Asia/Kolkata", "trunk_id": trunk,
+            "max_concurrent_calls": 50, "retry": {"max_attempts": 1},
         });
-        if let (Some(into), Some(from)) = (campaign["policy"].as_object_mut(), policy.as_object()) {
+        if let (Some(into), Some(from)) = (campaign.as_object_mut(), policy.as_object()) {
             into.extend(from.clone());
         }
         let id = id_of(&self.native(Method::POST, "/campaigns", Some(&campaign)).await.ok());
@@ -188,7 +188,7 @@ impl Api {
         let endpoint = json!({"url": url, "secret": secret, "dialect": "revrag"});
         id_of(
             &self
-                .native(Method::POST, "/webhook-endpoints", Some(&endpoint))
+                .native(Method::POST, "/endpoints", Some(&endpoint))
                 .await
                 .ok(),
         )
@@ -252,7 +252,13 @@ impl Api {
             if is_final(&record) {
                 return record;
             }
-            assert!(Instant::now() < deadline, "the record is still {record}");
+            if Instant::now() >= deadline {
+                let mut calls = Vec::new();
+                for call in calls_of(&record) {
+                    calls.push(self.call(&call).await);
+                }
+                panic!("the record is still {record}; its calls are {calls:?}");
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

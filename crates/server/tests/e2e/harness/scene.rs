@@ -83,5 +83,5 @@ impl Scene {
 
 /// A script that plays a clip once.
 pub(crate) fn announce(clip: &str) -> Value {
-    json!({"kind": "announce", "clip": clip, "times": 1, "gap_ms": 0})
+    json!({"kind": "announce", "clip_id": clip, "times": 1, "gap_ms": 0})
 }
