@@ -383,7 +383,9 @@ impl CallTask {
                     Ok(Some(trunk)) => break Arc::new(trunk),
                     Ok(None) => return false,
                     // The leg stays up until it is told: the call's deadline alone ends this.
-                    Err(error) => tracing::warn!(call = %call.id, %error, "the trunk of a leg to end could not be read"),
+                    Err(error) => {
+                        tracing::warn!(call = %call.id, %error, "the trunk of a leg to end could not be read")
+                    }
                 }
                 tokio::time::sleep(WRITE_RETRY).await;
             };

@@ -113,6 +113,7 @@ impl App {
             end: None,
             result: ScriptResult::default(),
             recording: None,
+            sound_closed: false,
             unknown_settled_by: None,
             version: 0,
         };

@@ -4,6 +4,7 @@ use crate::trunk_choice::choose;
 use crate::{App, committed};
 use carillon_domain::agent::Agent;
 use carillon_domain::call::{Call, CallInput, CallState};
+use carillon_domain::campaign::calling_window::{ZoneName, local_date};
 use carillon_domain::campaign::{Campaign, CampaignInput, CampaignView, LinePlan, decide, new_call};
 use carillon_domain::do_not_call::DoNotCallEntry;
 use carillon_domain::ids::{CallId, CampaignId, TrunkId, WorkspaceId};
@@ -14,7 +15,7 @@ use carillon_domain::transition::{Change, Effect, Transition};
 use carillon_domain::trunk::{StartRate, Trunk};
 use carillon_domain::workspace::Workspace;
 use carillon_interfaces::store::{CallFilter, Slice, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -139,7 +140,9 @@ impl App {
     /// Whether the store knows of no call at all.
     async fn is_first_life(&self) -> bool {
         let newest = Slice { offset: 0, limit: 1 };
-        let Ok(workspaces) = self.store().workspaces().await else { return false };
+        let Ok(workspaces) = self.store().workspaces().await else {
+            return false;
+        };
         for workspace in workspaces {
             match self.store().calls(workspace.id, &CallFilter::default(), newest).await {
                 Ok(page) if page.items.is_empty() => {}
@@ -167,6 +170,7 @@ impl App {
             let first = turn % campaigns.len();
             campaigns.rotate_left(first);
         }
+        let capped = capped_zones(&campaigns);
         for campaign in campaigns {
             let campaign = self.tick(campaign).await;
             if campaign.status.has_ended() {
@@ -174,7 +178,9 @@ impl App {
                 continue;
             }
             next.by(campaign.next_tick_at());
-            self.dispatch_campaign(&campaign, rates, &mut lines, &mut next).await?;
+            let zones = capped.get(&campaign.workspace_id);
+            self.dispatch_campaign(&campaign, zones, rates, &mut lines, &mut next)
+                .await?;
         }
         Ok(next)
     }
@@ -235,6 +241,7 @@ impl App {
     async fn dispatch_campaign(
         &self,
         campaign: &Campaign,
+        capped_zones: Option<&BTreeSet<ZoneName>>,
         rates: &mut BTreeMap<TrunkId, StartRate>,
         lines: &mut LinesInUse,
         next: &mut NextLook,
@@ -290,7 +297,7 @@ impl App {
                         from: from.clone(),
                     },
                 );
-                transitions.push(self.dial_transition(campaign, record, &step.call, now));
+                transitions.push(dial_transition(campaign, capped_zones, record, &step.call, now));
                 calls.push(step.call);
             }
             self.commit_and_place(transitions, calls, trunk, rates, lines).await;
@@ -302,19 +309,6 @@ impl App {
                 .filter(|at| *at > now));
         }
         Ok(())
-    }
-
-    /// Record, call and the number's daily count together.
-    fn dial_transition(&self, campaign: &Campaign, record: Record, call: &Call, now: UnixMicros) -> Transition {
-        let mut transition = Transition::new(call.workspace_id);
-        // Counted for campaigns without a cap as well: another campaign's cap is on the calls of all.
-        if let Some(counter) = daily_counter(campaign, &record.phone, now) {
-            let max = campaign.policy.max_calls_per_number_per_day.map(i64::from);
-            transition = transition.with(Change::AddToCounter { counter, add: 1, max, floor: None });
-        }
-        transition
-            .with(Change::PutRecord(Box::new(record)))
-            .with(Change::PutCall(Box::new(call.clone())))
     }
 
     async fn commit_and_place(
@@ -364,7 +358,7 @@ impl App {
         if campaign.policy.max_calls_per_number_per_day.is_some() {
             let names: BTreeMap<String, &PhoneNumber> = phones
                 .iter()
-                .filter_map(|phone| daily_counter(campaign, phone, now).map(|name| (name, phone)))
+                .filter_map(|phone| daily_counter(&campaign.policy.window.zone, phone, now).map(|name| (name, phone)))
                 .collect();
             let wanted: Vec<String> = names.keys().cloned().collect();
             for (name, count) in store.counters(id, &wanted).await? {
@@ -457,7 +451,52 @@ impl App {
     }
 }
 
-fn daily_counter(campaign: &Campaign, phone: &PhoneNumber, now: UnixMicros) -> Option<String> {
-    let date = carillon_domain::campaign::calling_window::local_date(&campaign.policy.window.zone, now)?;
-    Some(format!("dialled/{}/{date}", phone.as_str()))
+/// Zones by whose days some campaign of a workspace caps the calls to a number.
+fn capped_zones(campaigns: &[Campaign]) -> BTreeMap<WorkspaceId, BTreeSet<ZoneName>> {
+    let mut zones: BTreeMap<WorkspaceId, BTreeSet<ZoneName>> = BTreeMap::new();
+    for campaign in campaigns
+        .iter()
+        .filter(|campaign| campaign.policy.max_calls_per_number_per_day.is_some())
+    {
+        zones
+            .entry(campaign.workspace_id)
+            .or_default()
+            .insert(campaign.policy.window.zone.clone());
+    }
+    zones
+}
+
+/// Record, call and the number's daily counts together. A campaign's cap is on the calls of all campaigns, by the days of
+/// its own zone: each dial counts by its own zone's day, and by that of every zone in which some campaign has a cap.
+fn dial_transition(
+    campaign: &Campaign,
+    capped_zones: Option<&BTreeSet<ZoneName>>,
+    record: Record,
+    call: &Call,
+    now: UnixMicros,
+) -> Transition {
+    let mut transition = Transition::new(call.workspace_id);
+    let mut count = |zone: &ZoneName, max: Option<u32>| {
+        if let Some(counter) = daily_counter(zone, &record.phone, now) {
+            transition.changes.push(Change::AddToCounter {
+                counter,
+                add: 1,
+                max: max.map(i64::from),
+                floor: None,
+            });
+        }
+    };
+    let own = &campaign.policy.window.zone;
+    count(own, campaign.policy.max_calls_per_number_per_day);
+    for zone in capped_zones.into_iter().flatten().filter(|zone| *zone != own) {
+        count(zone, None);
+    }
+    transition
+        .with(Change::PutRecord(Box::new(record)))
+        .with(Change::PutCall(Box::new(call.clone())))
+}
+
+fn daily_counter(zone: &ZoneName, phone: &PhoneNumber, now: UnixMicros) -> Option<String> {
+    let date = local_date(zone, now)?;
+    Some(format!("dialled/{}/{zone}/{date}", phone.as_str()))
 }

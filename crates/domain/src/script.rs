@@ -351,9 +351,28 @@ mod tests {
             times: 2,
             wait_ms: 5_000,
             keys: BTreeMap::from([
-                (digit('1'), KeyAction::Mark { name: "yes".into(), value: "true".into(), clip: Some(THANKS) }),
-                (digit('2'), KeyAction::CallBack { after_s: 600, clip: None }),
-                (digit('3'), KeyAction::FollowUp { after_s: 60, clip: None }),
+                (
+                    digit('1'),
+                    KeyAction::Mark {
+                        name: "yes".into(),
+                        value: "true".into(),
+                        clip: Some(THANKS),
+                    },
+                ),
+                (
+                    digit('2'),
+                    KeyAction::CallBack {
+                        after_s: 600,
+                        clip: None,
+                    },
+                ),
+                (
+                    digit('3'),
+                    KeyAction::FollowUp {
+                        after_s: 60,
+                        clip: None,
+                    },
+                ),
                 (digit('9'), KeyAction::DoNotCall { clip: None }),
                 (digit('*'), KeyAction::HangUp),
                 (digit('5'), KeyAction::Play { clip: THANKS }),
@@ -381,18 +400,50 @@ mod tests {
     #[test]
     fn scripts_say_and_do_what_their_tables_tell() {
         use ScriptInput::{ClipFinished as End, Start, Tick};
-        let announce = |times| Script::Announce { clip: PROMPT, times, gap_ms: 2_000 };
+        let announce = |times| Script::Announce {
+            clip: PROMPT,
+            times,
+            gap_ms: 2_000,
+        };
         type Row = (Script, Vec<(i64, ScriptInput)>, &'static str);
         let table: Vec<Row> = vec![
             (announce(1), vec![(0, Start), (3, End)], "prompt finish"),
-            (announce(2), vec![(0, Start), (3, End), (5, Tick), (8, End)], "prompt wake 5 prompt finish"),
-            (announce(2), vec![(0, Start), (3, End), (4, Tick), (5, Tick)], "prompt wake 5 wake 5 prompt"),
+            (
+                announce(2),
+                vec![(0, Start), (3, End), (5, Tick), (8, End)],
+                "prompt wake 5 prompt finish",
+            ),
+            (
+                announce(2),
+                vec![(0, Start), (3, End), (4, Tick), (5, Tick)],
+                "prompt wake 5 wake 5 prompt",
+            ),
             (announce(1), vec![(0, Start), (1, key('1')), (3, End)], "prompt finish"),
-            (press1(), vec![(0, Start), (1, key('1')), (4, End)], "prompt thanks finish"),
-            (press1(), vec![(0, Start), (3, End), (4, key('5')), (6, End)], "prompt wake 8 thanks finish"),
-            (press1(), vec![(0, Start), (3, End), (8, Tick), (11, End), (16, Tick)], "prompt wake 8 prompt wake 16 finish"),
-            (press1(), vec![(0, Start), (1, key('7')), (2, key('7'))], "prompt stop prompt stop finish"),
-            (press1(), vec![(0, Start), (1, key('*')), (2, key('1'))], "prompt stop finish"),
+            (
+                press1(),
+                vec![(0, Start), (1, key('1')), (4, End)],
+                "prompt thanks finish",
+            ),
+            (
+                press1(),
+                vec![(0, Start), (3, End), (4, key('5')), (6, End)],
+                "prompt wake 8 thanks finish",
+            ),
+            (
+                press1(),
+                vec![(0, Start), (3, End), (8, Tick), (11, End), (16, Tick)],
+                "prompt wake 8 prompt wake 16 finish",
+            ),
+            (
+                press1(),
+                vec![(0, Start), (1, key('7')), (2, key('7'))],
+                "prompt stop prompt stop finish",
+            ),
+            (
+                press1(),
+                vec![(0, Start), (1, key('*')), (2, key('1'))],
+                "prompt stop finish",
+            ),
             (press1(), vec![(0, key('1')), (1, Tick), (2, Start)], "prompt"),
         ];
         for (script, inputs, expected) in table {

@@ -79,7 +79,7 @@ pub enum Change {
     RemoveDoNotCall(PhoneNumber),
     /// A guarded delta on a counter that starts at 0: fails the whole transition if the result would pass `max`.
     AddToCounter {
-        /// Which counter, such as `dialled/+919876543210/2026-05-27`.
+        /// Which counter, such as `dialled/+919876543210/Asia/Kolkata/2026-05-27`.
         counter: String,
         /// What to add.
         add: i64,

@@ -96,6 +96,7 @@ pub(crate) struct WorkspaceConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SandboxConfig {
     pub(crate) listen: String,
+    pub(crate) external: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -253,8 +254,10 @@ impl Config {
         if !self.media.address.is_empty() && self.media.address().is_none() {
             return wrong("media.address", format!("`{}` is no IP address", self.media.address));
         }
-        if !self.sandbox.listen.is_empty() && self.sandbox.listen.parse::<SocketAddr>().is_err() {
-            return wrong("sandbox.listen", format!("`{}` is no ADDRESS:PORT", self.sandbox.listen));
+        for (setting, text) in [("sandbox.listen", &self.sandbox.listen), ("sandbox.external", &self.sandbox.external)] {
+            if !text.is_empty() && text.parse::<SocketAddr>().is_err() {
+                return wrong(setting, format!("`{text}` is no ADDRESS:PORT"));
+            }
         }
         for trunk in &self.trunks {
             for number in &trunk.caller_ids {

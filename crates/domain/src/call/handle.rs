@@ -160,18 +160,19 @@ impl Call {
                 call.result = result;
                 Vec::new()
             }
+            (S::HangingUp, I::MediaReleased { recording, script }) => {
+                call.note_sound(recording, script);
+                Vec::new()
+            }
             // The old deadline may be long past; the leg is ended all the same, and holds its line until it is.
             (S::HangingUp, I::Recovered) => {
                 call.deadline = Some(now + HANG_UP_DEADLINE);
-                vec![Effect::EndOrphan(call.id)]
+                call.end_orphan()
             }
             (S::HangingUp, I::Tick) if self.is_late(now) => call.leg_ended(now),
 
             (S::PostCall, I::MediaReleased { recording, script }) => {
-                call.recording = recording;
-                if let Some(result) = script {
-                    call.result = result;
-                }
+                call.note_sound(recording, script);
                 call.close()
             }
             (S::PostCall, I::Recovered) => {
@@ -253,30 +254,60 @@ impl Call {
 
     fn hang_up(&mut self, now: UnixMicros, outcome: Outcome, reason: &str) -> Vec<Effect> {
         self.state = CallState::HangingUp;
-        self.end = Some(end(outcome, reason, self.wire_so_far()));
+        self.end = Some(self.end_as(outcome, reason));
         self.ended_at = Some(now);
         self.deadline = Some(now + HANG_UP_DEADLINE);
-        vec![Effect::HangUp(self.id)]
+        let mut effects = vec![Effect::HangUp(self.id)];
+        if self.answered_at.is_some() {
+            // The sound ends with our wish, not with the far end's consent: the recording is as long as the call.
+            effects.push(Effect::ReleaseMedia(self.id));
+        }
+        effects
     }
 
     /// The leg has ended without our asking.
     fn gone(&mut self, now: UnixMicros, outcome: Outcome, reason: &str) -> Vec<Effect> {
-        self.end = Some(end(outcome, reason, self.wire_so_far()));
+        self.end = Some(self.end_as(outcome, reason));
         self.leg_ended(now)
     }
 
     /// The process that ran the call is gone, the leg may still be up.
     fn orphan(&mut self, now: UnixMicros, outcome: Outcome) -> Vec<Effect> {
         self.state = CallState::HangingUp;
-        self.end = Some(end(outcome, "the server stopped during the call", self.wire_so_far()));
+        self.end = Some(self.end_as(outcome, "the server stopped during the call"));
         self.ended_at = Some(now);
         self.deadline = Some(now + HANG_UP_DEADLINE);
-        vec![Effect::EndOrphan(self.id)]
+        self.end_orphan()
+    }
+
+    fn end_orphan(&self) -> Vec<Effect> {
+        let mut effects = vec![Effect::EndOrphan(self.id)];
+        if self.answered_at.is_some() && !self.sound_closed {
+            effects.push(Effect::ReleaseMedia(self.id));
+        }
+        effects
+    }
+
+    fn note_sound(&mut self, recording: Option<Recording>, script: Option<ScriptResult>) {
+        self.sound_closed = true;
+        self.recording = recording;
+        if let Some(result) = script {
+            self.result = result;
+        }
     }
 
     fn leg_ended(&mut self, now: UnixMicros) -> Vec<Effect> {
         self.ended_at.get_or_insert(now);
-        let mut effects = vec![Effect::ReleaseMedia(self.id)];
+        if self.answered_at.is_some() && self.sound_closed {
+            return self.close();
+        }
+        // An answered call that we hung up has its sound closed already, or is about to.
+        let closing = self.answered_at.is_some() && self.state == CallState::HangingUp;
+        let mut effects = if closing {
+            Vec::new()
+        } else {
+            vec![Effect::ReleaseMedia(self.id)]
+        };
         if self.answered_at.is_some() {
             self.state = CallState::PostCall;
             self.deadline = Some(now + POST_CALL_DEADLINE);
@@ -293,11 +324,13 @@ impl Call {
         vec![Effect::WakeRunner, Effect::WakeWebhooks]
     }
 
-    fn wire_so_far(&self) -> WireState {
-        if self.answered_at.is_some() {
-            WireState::Final
-        } else {
-            WireState::Unknown
+    /// An end that is not the wire's own word: what the wire said so far stands beside it.
+    fn end_as(&self, outcome: Outcome, reason: &str) -> CallEnd {
+        let answered = self.answered_at.is_some();
+        let wire = if answered { WireState::Final } else { WireState::Unknown };
+        CallEnd {
+            sip_code: answered.then_some(200),
+            ..end(outcome, reason, wire)
         }
     }
 }

@@ -82,6 +82,8 @@ pub struct Call {
     pub result: ScriptResult,
     /// Its recording.
     pub recording: Option<Recording>,
+    /// Its sound is closed: the recording is whole, and the script's result is final.
+    pub sound_closed: bool,
     /// The decision by which an attempt of unknown fate was settled.
     pub unknown_settled_by: Option<String>,
     /// The version that a change was decided on.

@@ -197,6 +197,7 @@ pub fn new_call(
         end: None,
         result: ScriptResult::default(),
         recording: None,
+        sound_closed: false,
         unknown_settled_by: None,
         version: 0,
     };

@@ -1,12 +1,13 @@
 //! The command line.
 
-mod api_client;
+pub(crate) mod api_client;
+mod bench;
 mod calls;
 mod campaigns;
 mod demo;
 mod doctor;
 mod keys;
-mod output;
+pub(crate) mod output;
 mod sandbox;
 mod serve;
 
@@ -43,6 +44,8 @@ enum Command {
     Calls(calls::CallsArgs),
     /// Run the far end alone, so that other SIP software can be tried against it.
     Sandbox(sandbox::SandboxArgs),
+    /// Measure what this build does on this machine.
+    Bench(bench::BenchArgs),
     /// Print every setting with its default.
     Config,
 }
@@ -119,6 +122,7 @@ async fn run_async(command: Command, out: output::Output) -> anyhow::Result<Exit
         Command::Campaigns(args) => campaigns::campaigns(&args, out).await,
         Command::Calls(args) => calls::calls(&args, out).await,
         Command::Sandbox(args) => sandbox::sandbox(&args, out).await,
+        Command::Bench(args) => bench::bench(&args, out).await,
         Command::Config => Ok(ExitCode::SUCCESS),
     }
 }

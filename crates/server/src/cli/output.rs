@@ -23,6 +23,16 @@ impl Output {
         }
     }
 
+    /// Progress that replaces itself on one line of a terminal.
+    pub(crate) fn progress(self, line: &str) {
+        use std::io::Write;
+        if !self.json {
+            print!("\r\u{1b}[2K{line}");
+            // A terminal that is gone needs no progress.
+            drop(std::io::stdout().flush());
+        }
+    }
+
     /// A result, for programs only.
     pub(crate) fn value(self, value: &Value) {
         if self.json {

@@ -14,6 +14,7 @@ mod wav;
 
 pub(crate) use audio::Audio;
 pub(crate) use links::SignedRecordingLinks;
+pub(crate) use wav::mono_file;
 
 use axum::extract::Request;
 use axum::response::Response;

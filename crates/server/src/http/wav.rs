@@ -126,7 +126,7 @@ fn low_pass(factor: usize) -> Vec<f32> {
 }
 
 /// A WAV file of one channel from little-endian samples.
-pub(super) fn mono_file(samples: &[u8]) -> Vec<u8> {
+pub(crate) fn mono_file(samples: &[u8]) -> Vec<u8> {
     let length = u32::try_from(samples.len()).unwrap_or(u32::MAX - 36).min(u32::MAX - 36);
     let mut file = Vec::with_capacity(samples.len() + 44);
     file.extend_from_slice(b"RIFF");

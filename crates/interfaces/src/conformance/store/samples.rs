@@ -199,6 +199,7 @@ pub fn call(workspace_id: WorkspaceId, state: CallState) -> Call {
         end: None,
         result: ScriptResult::default(),
         recording: None,
+        sound_closed: false,
         unknown_settled_by: None,
         version: 0,
     }

@@ -1,0 +1,39 @@
+//! `carillon sandbox`.
+
+use super::output::Output;
+use anyhow::Context;
+use carillon_sandbox::SandboxConfig;
+use clap::Args;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The far end alone.
+#[derive(Args, Debug)]
+pub(crate) struct SandboxArgs {
+    /// Where it answers, over UDP and TCP.
+    #[arg(long, default_value = "127.0.0.1:5070")]
+    listen: SocketAddr,
+    /// Where it keeps its phrases and its log.
+    #[arg(long, default_value = "./carillon-sandbox")]
+    data: PathBuf,
+}
+
+/// Runs the far end until it is interrupted.
+pub(crate) async fn sandbox(args: &SandboxArgs, out: Output) -> anyhow::Result<ExitCode> {
+    std::fs::create_dir_all(&args.data).with_context(|| format!("cannot make {}", args.data.display()))?;
+    let sandbox = carillon_sandbox::start(SandboxConfig::new(args.listen, args.data.clone())).await?;
+    out.note(&format!("The far end answers on {} (UDP and TCP). What it does follows from the last four digits:", sandbox.local_addr()));
+    let rows: Vec<Vec<String>> = crate::wiring::sandbox_numbers()
+        .iter()
+        .map(|number| vec![number.suffix.clone(), number.behaviour.clone(), number.description.clone()])
+        .collect();
+    if !out.json {
+        out.table(&["digits", "behaviour", "what happens"], &rows);
+    }
+    out.value(&json!({"listening": sandbox.local_addr().to_string()}));
+    tokio::signal::ctrl_c().await?;
+    sandbox.shut_down().await;
+    Ok(ExitCode::SUCCESS)
+}
