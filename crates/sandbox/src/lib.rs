@@ -71,11 +71,12 @@ pub struct SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// The defaults: on `listen`, ports 20,000 to 29,999, 1,000 calls of at most five minutes.
+    /// The defaults: on `listen`, ports 10,000 to 19,999 (not those of a server on the same machine), 1,000 calls of at
+    /// most five minutes.
     pub fn new(listen: SocketAddr, work_dir: PathBuf) -> Self {
         Self {
             listen,
-            media_ports: 20_000..=29_999,
+            media_ports: 10_000..=19_999,
             media_address: None,
             media_threads: None,
             seed: 1,

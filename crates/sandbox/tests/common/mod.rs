@@ -191,7 +191,10 @@ impl Caller {
         while call.state != CallState::Closed {
             let deadline = call.deadline.expect("a deadline").since(now());
             let input = tokio::select! {
-                event = carrier_events.recv() => self.on_carrier(call.id, event).await,
+                event = carrier_events.recv() => {
+                    let event = event.unwrap_or_else(|| panic!("no final event: {call:?}"));
+                    self.on_carrier(call.id, event).await
+                }
                 Some(event) = voice_events.recv() => Some(match event {
                     VoiceEvent::ScriptFinished(result) => CallInput::ScriptFinished(result),
                     VoiceEvent::ScriptFailed(reason) => CallInput::ScriptFailed(reason),
@@ -233,8 +236,8 @@ impl Caller {
         }
     }
 
-    async fn on_carrier(&self, id: CallId, event: Option<CarrierEvent>) -> Option<CallInput> {
-        Some(match event.expect("a final event") {
+    async fn on_carrier(&self, id: CallId, event: CarrierEvent) -> Option<CallInput> {
+        Some(match event {
             CarrierEvent::Progress { sdp, dialog, .. } => {
                 if let Some(sdp) = &sdp {
                     self.voice.connect(id, sdp.clone(), true).await.expect("early media");
