@@ -52,6 +52,8 @@ pub(crate) struct Leg {
     pub(crate) end: Option<LegEnd>,
     /// The life that made it is over.
     pub(crate) orphan: bool,
+    /// The life that made it.
+    pub(crate) life: u32,
     pub(crate) commands: mpsc::Sender<LegCommand>,
 }
 
@@ -156,6 +158,7 @@ impl FakeCarrier {
             beyond_reach: false,
             end: None,
             orphan: false,
+            life: self.life.number,
             commands: sender,
         };
         let tag = leg.tag.clone();
@@ -204,7 +207,7 @@ impl Carrier for FakeCarrier {
         let mut dice = Dice::of(self.world.seed, sip_call_id, u128::from(self.life.number));
         crate::planted::on_end_orphan(&self.world, self, &trunk, &dialog);
         let slow = dice.chance(30);
-        tokio::time::sleep(if slow { dice.seconds(3, 25) } else { dice.ms(20, 500) }).await;
+        tokio::time::sleep(if slow { dice.seconds(2, 4) } else { dice.ms(20, 500) }).await;
         if self.world.bug == Some(crate::Bug::OrphansLeftUp) {
             return true;
         }

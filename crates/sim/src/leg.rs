@@ -327,7 +327,11 @@ impl LegTask {
     async fn send(&mut self, event: CarrierEvent) {
         if self.dice.chance(60) {
             let late = self.dice.ms(1, 2_500);
-            tokio::time::sleep(late).await;
+            tokio::select! {
+                biased;
+                () = self.life.over() => return,
+                () = tokio::time::sleep(late) => {}
+            }
         }
         if let Some(events) = &self.events {
             // Nobody takes it when the process has died.

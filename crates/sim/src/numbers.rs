@@ -20,15 +20,15 @@ static LONDONER: Family = Family { prefix: "+44207", digits: 7, zones: &[&zones:
 static BERLINER: Family = Family { prefix: "+4930", digits: 8, zones: &[&zones::BERLIN] };
 static SYDNEYSIDER: Family = Family { prefix: "+6129", digits: 7, zones: &[&zones::SYDNEY] };
 static SPANISH_MOBILE: Family = Family { prefix: "+346", digits: 8, zones: &[&zones::MADRID, &zones::CANARY] };
-static INDONESIAN_MOBILE: Family =
-    Family { prefix: "+62812", digits: 8, zones: &[&zones::JAKARTA, &zones::MAKASSAR, &zones::JAYAPURA] };
+static ECUADORIAN_MOBILE: Family =
+    Family { prefix: "+59399", digits: 7, zones: &[&zones::GUAYAQUIL, &zones::GALAPAGOS] };
 
 /// Families by workspace.
 pub(crate) static FAMILIES: [&[&Family]; 4] = [
     &[&INDIAN],
     &[&LONDONER, &BERLINER, &SPANISH_MOBILE],
     &[&NEW_YORKER, &LONDONER],
-    &[&SPANISH_MOBILE, &INDONESIAN_MOBILE, &SYDNEYSIDER],
+    &[&SPANISH_MOBILE, &ECUADORIAN_MOBILE, &SYDNEYSIDER],
 ];
 
 impl Family {

@@ -131,6 +131,7 @@ async fn live(world: &Arc<World>) -> anyhow::Result<()> {
     let watcher = tokio::spawn(watch(Arc::clone(world), Arc::clone(&planted), clients, Arc::clone(&done)));
     for number in 1.. {
         let life = Arc::new(Life::new(number));
+        world.begin_life(number);
         world.note(format_args!("life {number}"));
         if let End::Everything = live_once(world, &life, &planted, &done).await {
             break;

@@ -15,7 +15,7 @@ use carillon_domain::time::UnixMicros;
 use carillon_interfaces::clock::{Clock, IdMaker};
 use carillon_store::memory::MemoryStore;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -37,6 +37,7 @@ pub(crate) struct World {
     rates: Mutex<Rates>,
     disk_dice: Mutex<Dice>,
     life: Mutex<Option<Arc<Life>>>,
+    lives: AtomicU32,
 }
 
 impl World {
@@ -57,6 +58,7 @@ impl World {
             rates: Mutex::default(),
             disk_dice: Mutex::new(Dice::of(seed, "disk", 0)),
             life: Mutex::default(),
+            lives: AtomicU32::new(0),
         }
     }
 
@@ -101,6 +103,15 @@ impl World {
 
     pub(crate) fn set_life(&self, life: Option<Arc<Life>>) {
         *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life;
+    }
+
+    /// How many lives have begun.
+    pub(crate) fn lives(&self) -> u32 {
+        self.lives.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin_life(&self, number: u32) {
+        self.lives.store(number, Ordering::Relaxed);
     }
 
     /// Whether a bug is planted.

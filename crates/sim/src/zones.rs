@@ -32,13 +32,12 @@ pub(crate) static SYDNEY: Zone = Zone {
     // 2026-04-04T16:00:00Z and 2026-10-03T16:00:00Z
     offsets: &[(0, 39_600), (1_775_318_400, 36_000), (1_791_043_200, 39_600)],
 };
-pub(crate) static JAKARTA: Zone = Zone { name: "Asia/Jakarta", offsets: &[(0, 25_200)] };
-pub(crate) static MAKASSAR: Zone = Zone { name: "Asia/Makassar", offsets: &[(0, 28_800)] };
-pub(crate) static JAYAPURA: Zone = Zone { name: "Asia/Jayapura", offsets: &[(0, 32_400)] };
+pub(crate) static GUAYAQUIL: Zone = Zone { name: "America/Guayaquil", offsets: &[(0, -18_000)] };
+pub(crate) static GALAPAGOS: Zone = Zone { name: "Pacific/Galapagos", offsets: &[(0, -21_600)] };
 
 /// Every zone of the table.
-pub(crate) static ALL: [&Zone; 10] =
-    [&KOLKATA, &NEW_YORK, &LONDON, &BERLIN, &MADRID, &CANARY, &SYDNEY, &JAKARTA, &MAKASSAR, &JAYAPURA];
+pub(crate) static ALL: [&Zone; 9] =
+    [&KOLKATA, &NEW_YORK, &LONDON, &BERLIN, &MADRID, &CANARY, &SYDNEY, &GUAYAQUIL, &GALAPAGOS];
 
 /// A moment by a wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ use crate::world::World;
 use crate::zones::{self, Zone};
 use carillon_domain::campaign::calling_window::{DailyHours, Weekday};
 use carillon_domain::campaign::{CampaignPolicy, CampaignStatus};
+use carillon_domain::ids::CallId;
 use carillon_domain::time::UnixMicros;
 
 pub(super) fn on_invite(world: &World, ledger: &Ledger, call: &SeenCall, now: UnixMicros) {
@@ -37,7 +38,7 @@ pub(super) fn on_invite(world: &World, ledger: &Ledger, call: &SeenCall, now: Un
     if !allowed(&|policy| is_awake(policy, call, now) || is_awake(policy, call, lately)) {
         world.fail(Checker::QuietHours, format!("{} left outside the callee's hours", call.id));
     }
-    if !allowed(&|policy| under_the_cap(policy, ledger, call)) {
+    if !allowed(&|policy| under_the_cap(policy, campaign, ledger, call)) {
         world.fail(Checker::DailyCap, format!("{} left for a number that was called often enough today", call.id));
     }
 }
@@ -80,13 +81,23 @@ fn is_awake(policy: &CampaignPolicy, call: &SeenCall, at: UnixMicros) -> bool {
         .is_some_and(|zones| zones.iter().all(|zone| hours_open(&quiet.allowed, zone, at)))
 }
 
-fn under_the_cap(policy: &CampaignPolicy, ledger: &Ledger, call: &SeenCall) -> bool {
+/// Calls of the day of the campaign's zone, to this number, by all campaigns of the workspace. Those by campaigns of other
+/// zones count from the moment at which this one was launched: no earlier rule asked for them.
+fn under_the_cap(policy: &CampaignPolicy, campaign: &SeenCampaign, ledger: &Ledger, call: &SeenCall) -> bool {
     let (Some(cap), Some(zone)) = (policy.max_calls_per_number_per_day, Zone::named(policy.window.zone.as_str())) else {
         return true;
     };
     let Some(decided) = call.dialing_at else { return false };
     let today = zone.civil(decided).day;
+    let launched = campaign.statuses.iter().find(|(_, status)| *status != CampaignStatus::Draft).map(|(at, _)| *at);
+    let in_this_zone = |id: &CallId| {
+        let by = ledger.call(*id).and_then(|call| call.campaign_id).and_then(|id| ledger.campaigns.get(&id));
+        by.is_some_and(|by| by.policies.iter().any(|(_, _, other)| other.window.zone == policy.window.zone))
+    };
+    let counts = |(at, id): &&(UnixMicros, CallId)| {
+        zone.civil(*at).day == today && (in_this_zone(id) || launched.is_some_and(|launched| launched < *at))
+    };
     let dials = ledger.dials.get(&(call.workspace_id, call.to.clone()));
-    let dialled = dials.map_or(0, |dials| dials.iter().filter(|(at, _)| zone.civil(*at).day == today).count());
+    let dialled = dials.map_or(0, |dials| dials.iter().filter(counts).count());
     dialled <= usize::try_from(cap).unwrap_or(usize::MAX)
 }

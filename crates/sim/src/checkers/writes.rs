@@ -113,7 +113,9 @@ fn fits(world: &World, call: &Call, outcome: Outcome) -> Result<(), String> {
         LegEnd::TheyHungUp => &[Outcome::CalleeHungUp],
         LegEnd::WeHungUp | LegEnd::Orphaned => &[],
     };
-    let settled_without_it = leg.orphan && [Outcome::Unknown, Outcome::InternalError].contains(&outcome);
+    // What the far end said last was not stored when the process died.
+    let outlived = leg.orphan || world.lives() > leg.life;
+    let settled_without_it = outlived && [Outcome::Unknown, Outcome::InternalError].contains(&outcome);
     let by_us = match end {
         LegEnd::WeHungUp | LegEnd::Orphaned | LegEnd::TheyHungUp => ours.contains(&outcome),
         // Our own cancellation crossed a final response.
