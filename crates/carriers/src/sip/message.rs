@@ -412,6 +412,34 @@ fn parse_headers<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Headers, Dr
     Ok(Headers(headers))
 }
 
+/// Names that nearly every message has: they need no memory of their own.
+const USUAL: [&str; 24] = [
+    "Via",
+    "From",
+    "To",
+    "Call-ID",
+    "CSeq",
+    "Contact",
+    "Max-Forwards",
+    "Content-Type",
+    "Content-Length",
+    "Allow",
+    "Supported",
+    "Record-Route",
+    "Route",
+    "User-Agent",
+    "Server",
+    "Require",
+    "Reason",
+    "Retry-After",
+    "Session-Expires",
+    "Min-SE",
+    "Accept",
+    "Expires",
+    "WWW-Authenticate",
+    "Proxy-Authenticate",
+];
+
 /// The long form of a compact name; other names as they are (RFC 3261 section 7.3.3).
 fn canonical(name: &str) -> Cow<'static, str> {
     let compact = match name.as_bytes() {
@@ -430,7 +458,10 @@ fn canonical(name: &str) -> Cow<'static, str> {
         b't' => "To",
         b'v' => "Via",
         b'x' => "Session-Expires",
-        _ => return Cow::Owned(name.to_owned()),
+        _ => match USUAL.iter().find(|usual| **usual == name) {
+            Some(usual) => usual,
+            None => return Cow::Owned(name.to_owned()),
+        },
     })
 }
 

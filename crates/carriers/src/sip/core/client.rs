@@ -92,7 +92,7 @@ impl Core {
         *self.counters.requests_out.entry(method.to_owned()).or_default() += 1;
         let retransmit_at = (!flow.is_reliable()).then(|| now + t1);
         let ends_at = now + self.config.timers.give_up();
-        let first_of = (purpose == Purpose::Invite).then_some(leg.id);
+        let first_of = (purpose == Purpose::Invite && leg.local_cseq == 1).then_some(leg.id);
         self.outputs.push(super::Output::Send {
             flow,
             bytes: request.clone(),
