@@ -78,6 +78,51 @@ fn sink(socket: UdpSocket, targets: Vec<SocketAddr>, received: Arc<AtomicU64>, s
     }
 }
 
+/// How long it takes from the answer's arrival to the first packet of the script, sorted.
+async fn first_packets(engine: &MediaEngine, clip: ClipId) -> Result<Vec<Duration>, Box<dyn std::error::Error>> {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await?;
+    let answer = answer_of(socket.local_addr()?.port());
+    let (events, _kept) = tokio::sync::mpsc::channel(64);
+    let mut took = Vec::new();
+    for number in 0..200 {
+        let call_id = CallId::new(Uuid::from_u128(1_000_000 + number));
+        engine.prepare(spec(call_id, true), events.clone()).await?;
+        let answered = Instant::now();
+        engine.connect(call_id, answer.clone(), false).await?;
+        engine
+            .start_script(
+                call_id,
+                Script::Announce {
+                    clip,
+                    times: 1,
+                    gap_ms: 0,
+                },
+            )
+            .await;
+        socket.recv_from(&mut [0; 2_000]).await?;
+        took.push(answered.elapsed());
+        engine.release(call_id).await;
+        while socket.try_recv(&mut [0; 2_000]).is_ok() {}
+    }
+    took.sort();
+    Ok(took)
+}
+
+fn answer_of(port: u16) -> Bytes {
+    format!("v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio {port} RTP/AVP 0\r\n").into()
+}
+
+fn spec(call_id: CallId, record: bool) -> EndpointSpec {
+    EndpointSpec {
+        call_id,
+        workspace_id: WorkspaceId::new(Uuid::from_u128(1)),
+        codecs: vec![Codec::Pcmu],
+        media_address: None,
+        record,
+        rtp_timeout_ms: 0,
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -96,27 +141,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_nonblocking(true)?;
-    let answer: Bytes = format!(
-        "v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio {} RTP/AVP 0\r\n",
-        socket.local_addr()?.port()
-    )
-    .into();
+    let answer = answer_of(socket.local_addr()?.port());
 
+    let first = first_packets(&engine, clip).await?;
     let before_kb = resident_kb();
     let (events, _kept) = tokio::sync::mpsc::channel(64);
     let mut ids = Vec::new();
     let mut targets = Vec::new();
     for number in 0..calls {
         let call_id = CallId::new(Uuid::from_u128(number as u128 + 1));
-        let spec = EndpointSpec {
-            call_id,
-            workspace_id: WorkspaceId::new(Uuid::from_u128(1)),
-            codecs: vec![Codec::Pcmu],
-            media_address: None,
-            record,
-            rtp_timeout_ms: 0,
-        };
-        let offer = engine.prepare(spec, events.clone()).await?;
+        let offer = engine.prepare(spec(call_id, record), events.clone()).await?;
         targets.push(sdp::read_answer(&[Codec::Pcmu], &offer)?.rtp);
         engine.connect(call_id, answer.clone(), false).await?;
         engine
@@ -174,6 +208,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "recorder threads: {:.2} % of a core per 100 calls",
         recorder * per_hundred
     )?;
+    let (p50, p99) = (first[first.len() / 2], first[first.len() * 99 / 100]);
+    writeln!(out, "answer to first packet: p50 {p50:?}, p99 {p99:?}")?;
     writeln!(out, "memory: {:.1} kB per call", memory_kb as f64 / calls as f64)?;
     writeln!(
         out,

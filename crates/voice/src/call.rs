@@ -258,6 +258,10 @@ impl Call {
         self.finish_playback(context);
         let position = samples_in(ms.saturating_sub(self.outgoing.origin_ms) * 1_000);
         let timestamp = self.outgoing.timestamp.wrapping_add(position as u32);
+        if key_payload_type.is_none() && self.press.take().is_some() {
+            // The far end takes no key presses in RTP: nothing is left to wait for.
+            self.tell_far_end(context, FarEndEvent::KeysPressed);
+        }
         if let Some(key_payload_type) = key_payload_type
             && let Some(packet) = self.next_key_packet(timestamp)
         {
@@ -525,6 +529,7 @@ impl Call {
             gap_turns: gap_ms.div_ceil(20),
             gap_left: 0,
         });
+        (press.hold_ms, press.gap_turns) = (hold_ms, gap_ms.div_ceil(20));
         let room = KEYS_WAITING_MAX.saturating_sub(press.waiting.len());
         press.waiting.extend(keys.iter().take(room));
     }

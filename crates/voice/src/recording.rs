@@ -11,7 +11,7 @@ use carillon_media::{FRAME_SAMPLES, g711, samples_in, wav};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::{JoinHandle, Thread};
@@ -311,7 +311,13 @@ fn create_file(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    // What people say is for the operator's eyes only.
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(&wav::header(0))?;
     Ok(file)
 }
@@ -341,4 +347,83 @@ pub fn repair_recording(path: &Path) -> Result<u64, RepairError> {
         file.sync_all()?;
     }
     Ok(repair.duration_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn finish(queue: &RecorderQueue, recording: u64, ended_us: u64) -> Option<RecordingFile> {
+        let (reply, finished) = oneshot::channel();
+        assert!(
+            queue
+                .send(Message::Finish {
+                    recording,
+                    ended_us,
+                    reply
+                })
+                .await
+        );
+        finished.await.expect("an answer")
+    }
+
+    fn sound(recording: u64, position: u64) -> Sound {
+        let place = Place::Near { position };
+        Sound {
+            recording,
+            place,
+            codec: Codec::Pcmu,
+            length: 160,
+            payload: [0x80; FRAME_SAMPLES],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_made_is_no_recording_and_ends_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("taken"), "a file where a folder should be").expect("written");
+        let (queue, _thread) = start(0, folder.path().to_owned(), Clock::start()).expect("started");
+        for (recording, path) in [(1, "taken/a.wav"), (2, "free/b.wav")] {
+            assert!(
+                queue
+                    .send(Message::Start {
+                        recording,
+                        path: path.to_owned(),
+                        started_us: 0
+                    })
+                    .await
+            );
+            assert!(queue.record(sound(recording, 0)));
+        }
+        assert_eq!(finish(&queue, 1, 50_000).await, None);
+        let expected = RecordingFile {
+            path: "free/b.wav".to_owned(),
+            duration_ms: 50,
+        };
+        assert_eq!(finish(&queue, 2, 50_000).await, Some(expected));
+        assert_eq!(finish(&queue, 3, 50_000).await, None, "one that was never started");
+    }
+
+    #[test]
+    fn a_full_queue_refuses_sound_and_does_not_wait() {
+        let (messages, _kept) = sync_channel(1);
+        let queue = RecorderQueue {
+            messages,
+            thread: std::thread::current(),
+        };
+        assert_eq!((queue.record(sound(1, 0)), queue.record(sound(1, 160))), (true, false));
+    }
+
+    #[test]
+    fn other_files_are_not_repaired() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.wav");
+        std::fs::write(&path, [7; 100]).expect("written");
+        assert!(matches!(repair_recording(&path), Err(RepairError::NotOurs(_))));
+        assert_eq!(std::fs::read(&path).expect("read"), [7; 100]);
+        assert!(matches!(
+            repair_recording(&folder.path().join("none")),
+            Err(RepairError::Io(_))
+        ));
+    }
 }
