@@ -15,7 +15,7 @@ use crate::recording::{self, Message, RecorderQueue};
 use crate::worker::{self, Action, Command, WorkerQueue};
 use async_trait::async_trait;
 use bytes::Bytes;
-use carillon_domain::ids::{CallId, ClipId};
+use carillon_domain::ids::{CallId, ClipId, WorkspaceId};
 use carillon_domain::script::{Digit, Script, ScriptRun};
 use carillon_domain::trunk::Codec;
 use carillon_interfaces::voice::{EndpointSpec, MediaSummary, RecordingFile, VoiceError, VoiceEvent, VoiceRuntime};
@@ -272,6 +272,26 @@ impl VoiceRuntime for MediaEngine {
         });
         release.await.unwrap_or_default()
     }
+
+    async fn recover(&self, workspace_id: WorkspaceId, call_id: CallId) -> MediaSummary {
+        let path = recording::file_name(workspace_id, call_id);
+        let whole = self.inner.config.recordings.join(&path);
+        let repaired = tokio::task::spawn_blocking(move || recording::repair_recording(&whole)).await;
+        let recording = match repaired {
+            Ok(Ok(duration_ms)) => Some(RecordingFile { path, duration_ms }),
+            // The call was not recorded, or had not been answered.
+            Ok(Err(recording::RepairError::Io(error))) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Ok(Err(error)) => {
+                tracing::warn!(call = %call_id, %error, "the recording of an earlier run cannot be repaired");
+                None
+            }
+            Err(_) => None,
+        };
+        MediaSummary {
+            recording,
+            ..MediaSummary::default()
+        }
+    }
 }
 
 impl Inner {
@@ -418,7 +438,7 @@ impl Inner {
     async fn start_recording(&self, control: &mut Control, started_us: u64) -> Option<(u64, RecorderQueue)> {
         let recorder = self.recorder(control.thread)?;
         let recording = self.number();
-        let path = format!("{}/{}.wav", control.spec.workspace_id, control.spec.call_id);
+        let path = recording::file_name(control.spec.workspace_id, control.spec.call_id);
         let started = recorder
             .send(Message::Start {
                 recording,

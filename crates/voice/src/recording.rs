@@ -4,6 +4,7 @@
 //! a second and the header follows each second, so that a crash loses no more than that and the file stays readable.
 
 use crate::clock::Clock;
+use carillon_domain::ids::{CallId, WorkspaceId};
 use carillon_domain::trunk::Codec;
 use carillon_interfaces::voice::RecordingFile;
 use carillon_media::recorder::{LATE_SAMPLES, Recorder, Side};
@@ -331,6 +332,11 @@ pub enum RepairError {
     /// It is not one of ours.
     #[error(transparent)]
     NotOurs(#[from] wav::NotOurs),
+}
+
+/// Where the recording of a call stands below the recordings folder.
+pub(crate) fn file_name(workspace_id: WorkspaceId, call_id: CallId) -> String {
+    format!("{workspace_id}/{call_id}.wav")
 }
 
 /// Makes the header of a recording that a crash cut off say what the file holds. Returns how long it plays, in
