@@ -24,7 +24,11 @@ mod tests {
             (i64::MAX, 1, None, None, None),
             (i64::MIN, -1, None, None, None),
         ] {
-            assert_eq!(add(value, delta, max, floor), expected, "{value} {delta} {max:?} {floor:?}");
+            assert_eq!(
+                add(value, delta, max, floor),
+                expected,
+                "{value} {delta} {max:?} {floor:?}"
+            );
         }
     }
 }

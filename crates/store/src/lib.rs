@@ -52,7 +52,9 @@ fn sqlite_path(path: &str, data_dir: &Path) -> PathBuf {
 
 /// A URL without its password and parameters.
 fn redacted(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
     // A password may contain anything but a `@` of its own that comes last.
     let (user, place) = rest.rsplit_once('@').unwrap_or(("", rest));
     let place = place.split('?').next().unwrap_or_default();
@@ -71,7 +73,10 @@ mod tests {
     fn passwords_are_redacted() {
         for (url, shown) in [
             ("postgres://carillon:geheim@db/main", "postgres://carillon:***@db/main"),
-            ("postgres://carillon:ge@h:eim@db/main", "postgres://carillon:***@db/main"),
+            (
+                "postgres://carillon:ge@h:eim@db/main",
+                "postgres://carillon:***@db/main",
+            ),
             ("mysql://db/main?password=geheim", "mysql://db/main"),
             ("mysql://carillon@db/main?password=geheim", "mysql://carillon@db/main"),
             ("sqlite:a.db", "sqlite:a.db"),
@@ -83,7 +88,11 @@ mod tests {
     #[test]
     fn a_sqlite_url_names_a_file() {
         let data = Path::new("data");
-        for (path, file) in [("", "data/carillon.db"), ("a/b.db", "a/b.db"), ("///tmp/b.db", "/tmp/b.db")] {
+        for (path, file) in [
+            ("", "data/carillon.db"),
+            ("a/b.db", "a/b.db"),
+            ("///tmp/b.db", "/tmp/b.db"),
+        ] {
             assert_eq!(sqlite_path(path, data), PathBuf::from(file));
         }
     }

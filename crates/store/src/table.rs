@@ -137,6 +137,9 @@ impl Table {
     }
 }
 
+/// Place of a record's status among its key columns; its campaign is the first.
+pub(crate) const RECORD_STATUS: usize = 2;
+
 /// One row to insert (`expected` is 0) or to replace (at exactly that version).
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -150,7 +153,12 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn stale(&self) -> CommitError {
-        CommitError::Stale(format!("{} {} is not at version {}", self.table.noun(), self.id, self.expected))
+        CommitError::Stale(format!(
+            "{} {} is not at version {}",
+            self.table.noun(),
+            self.id,
+            self.expected
+        ))
     }
 
     pub(crate) fn conflict(&self) -> CommitError {
@@ -162,10 +170,25 @@ impl Row {
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
     Put(Row),
-    PutDoNotCall { phone: String, doc: String },
-    RemoveDoNotCall { phone: String },
-    AddToCounter { counter: String, add: i64, max: Option<i64>, floor: Option<i64> },
-    PutApiKey { id: Uuid, hash: String, created_at: i64, doc: String },
+    PutDoNotCall {
+        phone: String,
+        doc: String,
+    },
+    RemoveDoNotCall {
+        phone: String,
+    },
+    AddToCounter {
+        counter: String,
+        add: i64,
+        max: Option<i64>,
+        floor: Option<i64>,
+    },
+    PutApiKey {
+        id: Uuid,
+        hash: String,
+        created_at: i64,
+        doc: String,
+    },
 }
 
 /// A transition, ready for a database.
@@ -198,13 +221,18 @@ impl Prepared {
             created_at: key.created_at.micros(),
             doc: json(key)?,
         };
-        Ok(Self { workspace_id: key.workspace_id.uuid(), writes: vec![write] })
+        Ok(Self {
+            workspace_id: key.workspace_id.uuid(),
+            writes: vec![write],
+        })
     }
 }
 
 /// The error of a change that belongs to another workspace than its transition.
 pub(crate) fn foreign_workspace() -> CommitError {
-    CommitError::Store(StoreError("a change belongs to another workspace than its transition".to_owned()))
+    CommitError::Store(StoreError(
+        "a change belongs to another workspace than its transition".to_owned(),
+    ))
 }
 
 /// The workspace that a change names itself, if it names one.
@@ -242,7 +270,11 @@ pub(crate) const fn delivery_state(delivery: &Delivery) -> &'static str {
 
 /// The states that hold a line, as an SQL list.
 pub(crate) fn live_states() -> String {
-    let words: Vec<_> = CallState::ALL.iter().filter(|s| s.is_live()).map(|s| format!("'{}'", s.as_str())).collect();
+    let words: Vec<_> = CallState::ALL
+        .iter()
+        .filter(|s| s.is_live())
+        .map(|s| format!("'{}'", s.as_str()))
+        .collect();
     words.join(", ")
 }
 
@@ -262,7 +294,11 @@ fn write(change: Change) -> Result<Write, CommitError> {
         Change::PutClip(mut clip) => row!(Clips, clip, [int(clip.created_at.micros())]),
         Change::PutTrunk(mut trunk) => row!(Trunks, trunk, []),
         Change::PutCampaign(mut campaign) => {
-            row!(Campaigns, campaign, [int(campaign.created_at.micros()), int(i64::from(is_open(&campaign)))])
+            row!(
+                Campaigns,
+                campaign,
+                [int(campaign.created_at.micros()), int(i64::from(is_open(&campaign)))]
+            )
         }
         Change::PutRecord(mut record) => row!(
             Records,
@@ -307,11 +343,24 @@ fn write(change: Change) -> Result<Write, CommitError> {
             keys: vec![int(i64::from(attempt.number))],
             doc: json(&attempt)?,
         }),
-        Change::PutDoNotCall(entry) => {
-            Write::PutDoNotCall { phone: entry.phone.as_str().to_owned(), doc: json(&entry)? }
-        }
-        Change::RemoveDoNotCall(phone) => Write::RemoveDoNotCall { phone: phone.as_str().to_owned() },
-        Change::AddToCounter { counter, add, max, floor } => Write::AddToCounter { counter, add, max, floor },
+        Change::PutDoNotCall(entry) => Write::PutDoNotCall {
+            phone: entry.phone.as_str().to_owned(),
+            doc: json(&entry)?,
+        },
+        Change::RemoveDoNotCall(phone) => Write::RemoveDoNotCall {
+            phone: phone.as_str().to_owned(),
+        },
+        Change::AddToCounter {
+            counter,
+            add,
+            max,
+            floor,
+        } => Write::AddToCounter {
+            counter,
+            add,
+            max,
+            floor,
+        },
     })
 }
 
@@ -338,7 +387,9 @@ fn stored_version(version: u64) -> Result<i64, StoreError> {
 
 /// The version after a write.
 pub(crate) fn next_version(version: u64) -> Result<u64, StoreError> {
-    version.checked_add(1).ok_or_else(|| StoreError(format!("version {version} is out of range")))
+    version
+        .checked_add(1)
+        .ok_or_else(|| StoreError(format!("version {version} is out of range")))
 }
 
 /// The attempt's unique pair, of calls that a campaign made.

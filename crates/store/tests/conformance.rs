@@ -27,7 +27,9 @@ async fn sqlite_is_a_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_is_a_store() {
-    let Some(server) = Server::start(&["fsync=off"]).await else { return };
+    let Some(server) = Server::start(&["fsync=off"]).await else {
+        return;
+    };
     run_all(async |_| {
         let url = server.new_database().await;
         Arc::new(PostgresStore::open(&url).await.unwrap()) as Arc<dyn Store>

@@ -20,10 +20,25 @@ fn hooked(hook: fn(&mut carillon_domain::transition::Transition) -> CommitFate) 
 /// A suite that was never seen failing does not count.
 #[tokio::test(flavor = "multi_thread")]
 async fn planted_bugs_are_caught() {
-    let twice = failing(async |_| faulty(Faults { drop_unique_attempt: true, ..Faults::default() })).await;
-    assert_eq!(twice, ["an_attempt_exists_once", "rivals_for_one_attempt_have_one_winner"]);
+    let twice = failing(async |_| {
+        faulty(Faults {
+            drop_unique_attempt: true,
+            ..Faults::default()
+        })
+    })
+    .await;
+    assert_eq!(
+        twice,
+        ["an_attempt_exists_once", "rivals_for_one_attempt_have_one_winner"]
+    );
 
-    let blind = failing(async |_| faulty(Faults { ignore_versions: true, ..Faults::default() })).await;
+    let blind = failing(async |_| {
+        faulty(Faults {
+            ignore_versions: true,
+            ..Faults::default()
+        })
+    })
+    .await;
     assert!(blind.contains(&"a_stale_version_changes_nothing"), "{blind:?}");
     assert!(blind.contains(&"rivals_for_one_version_have_one_winner"), "{blind:?}");
 

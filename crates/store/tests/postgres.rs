@@ -19,7 +19,9 @@ async fn run(url: &str, sql: &'static str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_start_together_share_one_schema() {
-    let Some(server) = Server::start(&["fsync=off"]).await else { return };
+    let Some(server) = Server::start(&["fsync=off"]).await else {
+        return;
+    };
     let url = server.new_database().await;
     let stores = futures::future::join_all((0..4).map(|_| PostgresStore::open(&url))).await;
     assert!(stores.iter().all(Result::is_ok), "{stores:?}");
@@ -28,7 +30,9 @@ async fn nodes_that_start_together_share_one_schema() {
 /// Counters, attempts and numbers hold between nodes, and nodes that touch rows in different orders get on.
 #[tokio::test(flavor = "multi_thread")]
 async fn guards_hold_between_nodes() {
-    let Some(server) = Server::start(&["fsync=off", "deadlock_timeout=10ms"]).await else { return };
+    let Some(server) = Server::start(&["fsync=off", "deadlock_timeout=10ms"]).await else {
+        return;
+    };
     let url = server.new_database().await;
     let mut nodes = Vec::new();
     for _ in 0..3 {
@@ -42,14 +46,25 @@ async fn guards_hold_between_nodes() {
             let attempt = u32::try_from(n / 3).unwrap();
             let call = call_for(&record, attempt, CallState::Dialing);
             let (first, second) = if n.is_multiple_of(2) { ("a", "b") } else { ("b", "a") };
-            let adds = [add(first, 1, Some(40), None), put_call(&call), add(second, 1, Some(40), None)];
+            let adds = [
+                add(first, 1, Some(40), None),
+                put_call(&call),
+                add(second, 1, Some(40), None),
+            ];
             try_put(&*store, ws, adds).await
         })
     });
-    let results: Vec<_> = futures::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    let results: Vec<_> = futures::future::join_all(tasks)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     let written = results.iter().filter(|result| result.is_ok()).count();
     let lawful = |result: &Result<(), CommitError>| {
-        matches!(result, Ok(()) | Err(CommitError::CounterBound(_) | CommitError::Conflict(_)))
+        matches!(
+            result,
+            Ok(()) | Err(CommitError::CounterBound(_) | CommitError::Conflict(_))
+        )
     };
     assert!(results.iter().all(lawful), "{results:?}");
     assert_eq!(written, 40);
@@ -59,13 +74,18 @@ async fn guards_hold_between_nodes() {
         assert_eq!(node.live_calls().await.unwrap().len(), 40);
     }
     let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
-    let numbers: Vec<i64> = sqlx::query_scalar("SELECT number FROM calls").fetch_all(&mut connection).await.unwrap();
+    let numbers: Vec<i64> = sqlx::query_scalar("SELECT number FROM calls")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
     assert_eq!(numbers.iter().collect::<BTreeSet<_>>().len(), 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_connections_are_replaced() {
-    let Some(server) = Server::start(&["fsync=off"]).await else { return };
+    let Some(server) = Server::start(&["fsync=off"]).await else {
+        return;
+    };
     let url = server.new_database().await;
     let store = PostgresStore::open(&url).await.unwrap();
     let ws = workspace_id();
@@ -81,27 +101,41 @@ async fn lost_connections_are_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_lax_defaults_is_told_to_be_durable() {
-    let settings = ["fsync=off", "synchronous_commit=off", "default_transaction_isolation=serializable"];
-    let Some(server) = Server::start(&settings).await else { return };
+    let settings = [
+        "fsync=off",
+        "synchronous_commit=off",
+        "default_transaction_isolation=serializable",
+    ];
+    let Some(server) = Server::start(&settings).await else {
+        return;
+    };
     let url = server.new_database().await;
     let store = PostgresStore::open(&url).await.unwrap();
     assert_eq!(store.setting("synchronous_commit").await.unwrap(), "on");
     assert_eq!(store.setting("transaction_isolation").await.unwrap(), "read committed");
+    assert_eq!(store.setting("enable_seqscan").await.unwrap(), "off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_schema_is_refused() {
-    let Some(server) = Server::start(&["fsync=off"]).await else { return };
+    let Some(server) = Server::start(&["fsync=off"]).await else {
+        return;
+    };
     let url = server.new_database().await;
     PostgresStore::open(&url).await.unwrap().close().await;
     run(&url, "INSERT INTO schema_version (version) VALUES (99)").await;
     let error = PostgresStore::open(&url).await.unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 1 }), "{error}");
+    assert!(
+        matches!(error, OpenError::NewerSchema { found: 99, known: 1 }),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_was_closed_says_so() {
-    let Some(server) = Server::start(&["fsync=off"]).await else { return };
+    let Some(server) = Server::start(&["fsync=off"]).await else {
+        return;
+    };
     let store = PostgresStore::open(&server.new_database().await).await.unwrap();
     store.close().await;
     let result = try_put(&store, workspace_id(), [add("n", 1, None, None)]).await;

@@ -13,14 +13,20 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use uuid::Uuid;
 
-const ALL: Slice = Slice { offset: 0, limit: u32::MAX };
+const ALL: Slice = Slice {
+    offset: 0,
+    limit: u32::MAX,
+};
 
 /// Set for the process that is killed: the database's path.
 const CHILD: &str = "CARILLON_TEST_CRASH_DATABASE";
 const WRITERS: usize = 8;
 
 fn killed_workspace() -> (WorkspaceId, CampaignId) {
-    (WorkspaceId::new(Uuid::from_u128(1)), CampaignId::new(Uuid::from_u128(2)))
+    (
+        WorkspaceId::new(Uuid::from_u128(1)),
+        CampaignId::new(Uuid::from_u128(2)),
+    )
 }
 
 /// Kills a process that commits, again and again on the same database. The process is this test in another role.
@@ -43,15 +49,25 @@ async fn a_killed_process_loses_no_commit_that_returned() {
         let ids: BTreeSet<RecordId> = stored.items.iter().map(|record| record.id).collect();
         assert_eq!(printed.difference(&ids).count(), 0, "commits that returned are missing");
         // Each transition holds a record and a delivery; counts are kept beside them.
-        let deliveries = store.deliveries(ws, &DeliveryFilter::default(), Slice { limit: 1, ..ALL }).await.unwrap();
+        let deliveries = store
+            .deliveries(ws, &DeliveryFilter::default(), Slice { limit: 1, ..ALL })
+            .await
+            .unwrap();
         assert_eq!(deliveries.total, stored.total);
-        assert_eq!(store.record_counts(ws, campaign).await.unwrap().values().sum::<u64>(), stored.total);
+        assert_eq!(
+            store.record_counts(ws, campaign).await.unwrap().values().sum::<u64>(),
+            stored.total
+        );
     }
 }
 
 fn run_and_kill(path: &Path, lines: usize, printed: &mut BTreeSet<RecordId>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_killed_process_loses_no_commit_that_returned", "--nocapture"])
+        .args([
+            "--exact",
+            "a_killed_process_loses_no_commit_that_returned",
+            "--nocapture",
+        ])
         .env(CHILD, path)
         .stdout(Stdio::piped())
         .spawn()
@@ -60,7 +76,9 @@ fn run_and_kill(path: &Path, lines: usize, printed: &mut BTreeSet<RecordId>) {
     let mut killed = false;
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {
         // After the kill the pipe still holds what was printed before.
-        let Some(id) = line.unwrap().strip_prefix("committed ").and_then(|id| id.parse().ok()) else { continue };
+        let Some(id) = line.unwrap().strip_prefix("committed ").and_then(|id| id.parse().ok()) else {
+            continue;
+        };
         printed.insert(id);
         read += 1;
         if read >= lines && !killed {
@@ -78,7 +96,10 @@ async fn commit_for_ever(path: &Path) {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
             loop {
-                let record = Record { id: RecordId::new(Uuid::new_v4()), ..record(ws, campaign) };
+                let record = Record {
+                    id: RecordId::new(Uuid::new_v4()),
+                    ..record(ws, campaign)
+                };
                 let delivery = carillon_domain::webhook::Delivery {
                     id: carillon_domain::ids::DeliveryId::new(Uuid::new_v4()),
                     ..delivery(ws, at(0))
@@ -99,7 +120,12 @@ async fn what_was_committed_is_there_after_reopening() {
     let ws = workspace_id();
     let agent = agent(ws);
     let store = SqliteStore::open(&path).unwrap();
-    put(&store, ws, [carillon_domain::transition::Change::PutAgent(Box::new(agent.clone()))]).await;
+    put(
+        &store,
+        ws,
+        [carillon_domain::transition::Change::PutAgent(Box::new(agent.clone()))],
+    )
+    .await;
     drop(store);
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.agent(ws, agent.id).await.unwrap().unwrap().name, agent.name);
@@ -109,7 +135,12 @@ async fn what_was_committed_is_there_after_reopening() {
 fn a_commit_waits_for_the_disk() {
     const FULL: i64 = 2;
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(SqliteStore::open(&folder.path().join("carillon.db")).unwrap().synchronous(), FULL);
+    assert_eq!(
+        SqliteStore::open(&folder.path().join("carillon.db"))
+            .unwrap()
+            .synchronous(),
+        FULL
+    );
 }
 
 #[test]
@@ -119,7 +150,10 @@ fn a_database_is_open_once() {
     let first = SqliteStore::open(&path).unwrap();
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error}");
-    assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    assert!(
+        error.to_string().contains(&format!("process {}", std::process::id())),
+        "{error}"
+    );
     drop(first);
     SqliteStore::open(&path).unwrap();
 }
@@ -130,10 +164,15 @@ fn a_newer_schema_is_refused() {
     let path = folder.path().join("carillon.db");
     drop(SqliteStore::open(&path).unwrap());
     let database = rusqlite::Connection::open(&path).unwrap();
-    database.execute("INSERT INTO schema_version (version) VALUES (99)", []).unwrap();
+    database
+        .execute("INSERT INTO schema_version (version) VALUES (99)", [])
+        .unwrap();
     drop(database);
     let error = SqliteStore::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::NewerSchema { found: 99, known: 1 }), "{error}");
+    assert!(
+        matches!(error, OpenError::NewerSchema { found: 99, known: 1 }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -169,10 +208,24 @@ async fn numbers_are_unique_and_count_up() {
     let campaign = campaign(ws).id;
     for _ in 0..2 {
         let store = SqliteStore::open(&path).unwrap();
-        put(&store, ws, [put_record(&record(ws, campaign)), put_record(&record(ws, campaign))]).await;
+        put(
+            &store,
+            ws,
+            [put_record(&record(ws, campaign)), put_record(&record(ws, campaign))],
+        )
+        .await;
         let twice = record(ws, campaign);
-        assert!(try_put(&store, ws, [put_record(&twice), put_record(&twice)]).await.is_err());
-        put(&store, ws, [put_call(&call(ws, carillon_domain::call::CallState::Closed))]).await;
+        assert!(
+            try_put(&store, ws, [put_record(&twice), put_record(&twice)])
+                .await
+                .is_err()
+        );
+        put(
+            &store,
+            ws,
+            [put_call(&call(ws, carillon_domain::call::CallState::Closed))],
+        )
+        .await;
         put(&store, other, [put_record(&record(other, campaign))]).await;
     }
     let database = rusqlite::Connection::open(&path).unwrap();
@@ -182,11 +235,17 @@ async fn numbers_are_unique_and_count_up() {
         rows.map(Result::unwrap).collect()
     };
     let records = "SELECT number FROM records WHERE workspace_id = ?1 ORDER BY id";
-    assert_eq!(numbers("SELECT number FROM calls WHERE workspace_id = ?1 ORDER BY id", ws), [1, 2]);
+    assert_eq!(
+        numbers("SELECT number FROM calls WHERE workspace_id = ?1 ORDER BY id", ws),
+        [1, 2]
+    );
     assert_eq!(numbers(records, other), [1, 2]);
     let mine = numbers(records, ws);
     assert_eq!(mine.len(), 4);
-    assert!(mine.is_sorted() && mine.iter().collect::<BTreeSet<_>>().len() == 4, "{mine:?}");
+    assert!(
+        mine.is_sorted() && mine.iter().collect::<BTreeSet<_>>().len() == 4,
+        "{mine:?}"
+    );
 }
 
 /// The questions of the hot paths are answered from an index in its order, without a sort.
@@ -217,16 +276,31 @@ fn hot_reads_use_an_index() {
           ORDER BY created_at DESC, id LIMIT 9",
             "records_by_status",
         ),
-        ("SELECT 1 FROM records WHERE workspace_id = ?1 AND campaign_id = ?2 AND phone = ?3", "records_by_phone"),
+        (
+            "SELECT 1 FROM records WHERE workspace_id = ?1 AND campaign_id = ?2 AND phone = ?3",
+            "records_by_phone",
+        ),
         (
             "SELECT workspace_id, id, campaign_id, trunk_id FROM calls
           WHERE state IN ('dialing', 'ringing', 'in_call', 'hanging_up') ORDER BY workspace_id, id",
             "calls_live",
         ),
-        ("SELECT doc FROM calls WHERE state = 'queued' ORDER BY created_at, workspace_id, id LIMIT 9", "calls_queued"),
-        ("SELECT doc FROM calls WHERE state <> 'closed' ORDER BY created_at, workspace_id, id", "calls_open"),
-        ("SELECT doc FROM deliveries WHERE due_at <= ?1 ORDER BY due_at, workspace_id, id LIMIT 9", "deliveries_due"),
-        ("SELECT doc FROM campaigns WHERE is_open = 1 ORDER BY created_at, workspace_id, id", "campaigns_open"),
+        (
+            "SELECT doc FROM calls WHERE state = 'queued' ORDER BY created_at, workspace_id, id LIMIT 9",
+            "calls_queued",
+        ),
+        (
+            "SELECT doc FROM calls WHERE state <> 'closed' ORDER BY created_at, workspace_id, id",
+            "calls_open",
+        ),
+        (
+            "SELECT doc FROM deliveries WHERE due_at <= ?1 ORDER BY due_at, workspace_id, id LIMIT 9",
+            "deliveries_due",
+        ),
+        (
+            "SELECT doc FROM campaigns WHERE is_open = 1 ORDER BY created_at, workspace_id, id",
+            "campaigns_open",
+        ),
     ] {
         let mut statement = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let rows = statement.raw_query();

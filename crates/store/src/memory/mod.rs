@@ -57,7 +57,9 @@ struct Inner {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("commits", &self.commit_count()).finish_non_exhaustive()
+        f.debug_struct("MemoryStore")
+            .field("commits", &self.commit_count())
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,7 +116,12 @@ impl MemoryStore {
 impl Inner {
     fn apply(&mut self, transition: Transition) -> Result<(), CommitError> {
         let workspace_id = transition.workspace_id.uuid();
-        if transition.changes.iter().filter_map(table::workspace_of).any(|id| id != workspace_id) {
+        if transition
+            .changes
+            .iter()
+            .filter_map(table::workspace_of)
+            .any(|id| id != workspace_id)
+        {
             return Err(table::foreign_workspace());
         }
         self.state.apply(transition, self.faults)?;

@@ -38,7 +38,9 @@ fn of_workspace<Id: Ord, T>(
     map: &BTreeMap<(WorkspaceId, Id), T>,
     workspace: WorkspaceId,
 ) -> impl Iterator<Item = (&Id, &T)> {
-    map.iter().filter(move |((owner, _), _)| *owner == workspace).map(|((_, id), entity)| (id, entity))
+    map.iter()
+        .filter(move |((owner, _), _)| *owner == workspace)
+        .map(|((_, id), entity)| (id, entity))
 }
 
 fn oldest_first<Id: Ord + Copy, T: Clone>(
@@ -61,7 +63,10 @@ fn wanted_call(call: &Call, filter: &CallFilter) -> bool {
 fn wanted_delivery(delivery: &Delivery, filter: &DeliveryFilter) -> bool {
     filter.endpoint_id.is_none_or(|id| delivery.endpoint_id == id)
         && filter.call_id.is_none_or(|id| delivery.call_id == id)
-        && filter.state.as_deref().is_none_or(|state| delivery_state(delivery) == state)
+        && filter
+            .state
+            .as_deref()
+            .is_none_or(|state| delivery_state(delivery) == state)
 }
 
 #[async_trait]
@@ -75,7 +80,10 @@ impl Store for MemoryStore {
 
     async fn commit_many(&self, transitions: Vec<Transition>) -> Vec<Result<(), CommitError>> {
         wait_like_a_disk().await;
-        let results = transitions.into_iter().map(|transition| self.write(transition)).collect();
+        let results = transitions
+            .into_iter()
+            .map(|transition| self.write(transition))
+            .collect();
         wait_like_a_disk().await;
         results
     }
@@ -99,11 +107,19 @@ impl Store for MemoryStore {
     }
 
     async fn api_key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {
-        Ok(self.lock().state.api_keys.values().find(|key| key.hash == hash).cloned())
+        Ok(self
+            .lock()
+            .state
+            .api_keys
+            .values()
+            .find(|key| key.hash == hash)
+            .cloned())
     }
 
     async fn api_keys(&self, workspace: WorkspaceId) -> Result<Vec<ApiKey>, StoreError> {
-        Ok(oldest_first(&self.lock().state.api_keys, workspace, |key| key.created_at))
+        Ok(oldest_first(&self.lock().state.api_keys, workspace, |key| {
+            key.created_at
+        }))
     }
 
     async fn agent(&self, workspace: WorkspaceId, id: AgentId) -> Result<Option<Agent>, StoreError> {
@@ -111,7 +127,9 @@ impl Store for MemoryStore {
     }
 
     async fn agents(&self, workspace: WorkspaceId) -> Result<Vec<Agent>, StoreError> {
-        Ok(oldest_first(&self.lock().state.agents, workspace, |agent| agent.created_at))
+        Ok(oldest_first(&self.lock().state.agents, workspace, |agent| {
+            agent.created_at
+        }))
     }
 
     async fn clip(&self, workspace: WorkspaceId, id: ClipId) -> Result<Option<Clip>, StoreError> {
@@ -119,7 +137,9 @@ impl Store for MemoryStore {
     }
 
     async fn clips(&self, workspace: WorkspaceId) -> Result<Vec<Clip>, StoreError> {
-        Ok(oldest_first(&self.lock().state.clips, workspace, |clip| clip.created_at))
+        Ok(oldest_first(&self.lock().state.clips, workspace, |clip| {
+            clip.created_at
+        }))
     }
 
     async fn trunk(&self, workspace: WorkspaceId, id: TrunkId) -> Result<Option<Trunk>, StoreError> {
@@ -127,7 +147,9 @@ impl Store for MemoryStore {
     }
 
     async fn trunks(&self, workspace: WorkspaceId) -> Result<Vec<Trunk>, StoreError> {
-        Ok(of_workspace(&self.lock().state.trunks, workspace).map(|(_, trunk)| trunk.clone()).collect())
+        Ok(of_workspace(&self.lock().state.trunks, workspace)
+            .map(|(_, trunk)| trunk.clone())
+            .collect())
     }
 
     async fn campaign(&self, workspace: WorkspaceId, id: CampaignId) -> Result<Option<Campaign>, StoreError> {
@@ -136,7 +158,9 @@ impl Store for MemoryStore {
 
     async fn campaigns(&self, workspace: WorkspaceId) -> Result<Vec<Campaign>, StoreError> {
         let inner = self.lock();
-        let mut all: Vec<_> = of_workspace(&inner.state.campaigns, workspace).map(|(_, campaign)| campaign).collect();
+        let mut all: Vec<_> = of_workspace(&inner.state.campaigns, workspace)
+            .map(|(_, campaign)| campaign)
+            .collect();
         all.sort_by_key(|campaign| (std::cmp::Reverse(campaign.created_at), campaign.id));
         Ok(all.into_iter().cloned().collect())
     }
@@ -144,7 +168,10 @@ impl Store for MemoryStore {
     async fn open_campaigns(&self) -> Result<Vec<Campaign>, StoreError> {
         let state = &self.lock().state;
         let open = state.open_campaigns.iter();
-        Ok(open.filter_map(|(_, workspace, id)| state.campaigns.get(&(*workspace, *id))).cloned().collect())
+        Ok(open
+            .filter_map(|(_, workspace, id)| state.campaigns.get(&(*workspace, *id)))
+            .cloned()
+            .collect())
     }
 
     async fn record(&self, workspace: WorkspaceId, id: RecordId) -> Result<Option<Record>, StoreError> {
@@ -161,7 +188,14 @@ impl Store for MemoryStore {
         let state = &self.lock().state;
         let all = state
             .records_by_age
-            .range((workspace, campaign, std::cmp::Reverse(UnixMicros(i64::MAX)), RecordId::new(uuid::Uuid::nil()))..)
+            .range(
+                (
+                    workspace,
+                    campaign,
+                    std::cmp::Reverse(UnixMicros(i64::MAX)),
+                    RecordId::new(uuid::Uuid::nil()),
+                )..,
+            )
             .take_while(|(owner, of, ..)| (*owner, *of) == (workspace, campaign))
             .filter_map(|(_, _, _, id)| state.records.get(&(workspace, *id)))
             .filter(|record| status.is_none_or(|status| record.status() == status));
@@ -191,7 +225,14 @@ impl Store for MemoryStore {
         let state = &self.lock().state;
         let due = state
             .records_due
-            .range((workspace, campaign, UnixMicros(i64::MIN), RecordId::new(uuid::Uuid::nil()))..)
+            .range(
+                (
+                    workspace,
+                    campaign,
+                    UnixMicros(i64::MIN),
+                    RecordId::new(uuid::Uuid::nil()),
+                )..,
+            )
             .take_while(|(owner, of, due_at, _)| (*owner, *of) == (workspace, campaign) && *due_at <= now)
             .take(usize::try_from(limit).unwrap_or(usize::MAX))
             .filter_map(|(_, _, _, id)| state.records.get(&(workspace, *id)));
@@ -206,9 +247,18 @@ impl Store for MemoryStore {
         let state = &self.lock().state;
         let first = state
             .records_due
-            .range((workspace, campaign, UnixMicros(i64::MIN), RecordId::new(uuid::Uuid::nil()))..)
+            .range(
+                (
+                    workspace,
+                    campaign,
+                    UnixMicros(i64::MIN),
+                    RecordId::new(uuid::Uuid::nil()),
+                )..,
+            )
             .next();
-        Ok(first.filter(|(owner, of, ..)| (*owner, *of) == (workspace, campaign)).map(|(_, _, due_at, _)| *due_at))
+        Ok(first
+            .filter(|(owner, of, ..)| (*owner, *of) == (workspace, campaign))
+            .map(|(_, _, due_at, _)| *due_at))
     }
 
     async fn known_numbers(
@@ -219,8 +269,9 @@ impl Store for MemoryStore {
     ) -> Result<Vec<PhoneNumber>, StoreError> {
         let state = &self.lock().state;
         let asked: BTreeSet<_> = numbers.iter().collect();
-        let known =
-            asked.into_iter().filter(|number| state.numbers.contains_key(&(workspace, campaign, (*number).clone())));
+        let known = asked
+            .into_iter()
+            .filter(|number| state.numbers.contains_key(&(workspace, campaign, (*number).clone())));
         Ok(known.cloned().collect())
     }
 
@@ -232,7 +283,13 @@ impl Store for MemoryStore {
         let state = &self.lock().state;
         let all = state
             .calls_by_age
-            .range((workspace, std::cmp::Reverse(UnixMicros(i64::MAX)), CallId::new(uuid::Uuid::nil()))..)
+            .range(
+                (
+                    workspace,
+                    std::cmp::Reverse(UnixMicros(i64::MAX)),
+                    CallId::new(uuid::Uuid::nil()),
+                )..,
+            )
             .take_while(|(owner, ..)| *owner == workspace)
             .filter_map(|(_, _, id)| state.calls.get(&(workspace, *id)))
             .filter(|call| wanted_call(call, filter));
@@ -242,7 +299,10 @@ impl Store for MemoryStore {
     async fn open_calls(&self) -> Result<Vec<Call>, StoreError> {
         let state = &self.lock().state;
         let open = state.open_calls.iter();
-        Ok(open.filter_map(|(_, workspace, id)| state.calls.get(&(*workspace, *id))).cloned().collect())
+        Ok(open
+            .filter_map(|(_, workspace, id)| state.calls.get(&(*workspace, *id)))
+            .cloned()
+            .collect())
     }
 
     async fn live_calls(&self) -> Result<Vec<LiveCall>, StoreError> {
@@ -260,8 +320,14 @@ impl Store for MemoryStore {
 
     async fn queued_calls(&self, limit: u32) -> Result<Vec<Call>, StoreError> {
         let state = &self.lock().state;
-        let queued = state.queued_calls.iter().take(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(queued.filter_map(|(_, workspace, id)| state.calls.get(&(*workspace, *id))).cloned().collect())
+        let queued = state
+            .queued_calls
+            .iter()
+            .take(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(queued
+            .filter_map(|(_, workspace, id)| state.calls.get(&(*workspace, *id)))
+            .cloned()
+            .collect())
     }
 
     async fn do_not_call(
@@ -271,13 +337,18 @@ impl Store for MemoryStore {
     ) -> Result<Vec<DoNotCallEntry>, StoreError> {
         let state = &self.lock().state;
         let asked: BTreeSet<_> = phones.iter().collect();
-        let entries = asked.into_iter().filter_map(|phone| state.do_not_call.get(&(workspace, phone.clone())));
+        let entries = asked
+            .into_iter()
+            .filter_map(|phone| state.do_not_call.get(&(workspace, phone.clone())));
         Ok(entries.cloned().collect())
     }
 
     async fn do_not_call_list(&self, workspace: WorkspaceId, slice: Slice) -> Result<Page<DoNotCallEntry>, StoreError> {
         let state = &self.lock().state;
-        Ok(page(of_workspace(&state.do_not_call, workspace).map(|(_, entry)| entry), slice))
+        Ok(page(
+            of_workspace(&state.do_not_call, workspace).map(|(_, entry)| entry),
+            slice,
+        ))
     }
 
     async fn counters(&self, workspace: WorkspaceId, names: &[String]) -> Result<BTreeMap<String, i64>, StoreError> {
@@ -294,7 +365,9 @@ impl Store for MemoryStore {
     }
 
     async fn endpoints(&self, workspace: WorkspaceId) -> Result<Vec<Endpoint>, StoreError> {
-        Ok(oldest_first(&self.lock().state.endpoints, workspace, |endpoint| endpoint.created_at))
+        Ok(oldest_first(&self.lock().state.endpoints, workspace, |endpoint| {
+            endpoint.created_at
+        }))
     }
 
     async fn delivery(&self, workspace: WorkspaceId, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
@@ -310,7 +383,13 @@ impl Store for MemoryStore {
         let state = &self.lock().state;
         let all = state
             .deliveries_by_age
-            .range((workspace, std::cmp::Reverse(UnixMicros(i64::MAX)), DeliveryId::new(uuid::Uuid::nil()))..)
+            .range(
+                (
+                    workspace,
+                    std::cmp::Reverse(UnixMicros(i64::MAX)),
+                    DeliveryId::new(uuid::Uuid::nil()),
+                )..,
+            )
             .take_while(|(owner, ..)| *owner == workspace)
             .filter_map(|(_, _, id)| state.deliveries.get(&(workspace, *id)))
             .filter(|delivery| wanted_delivery(delivery, filter));

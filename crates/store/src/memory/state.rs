@@ -104,9 +104,12 @@ impl State {
             Change::AddDeliveryAttempt(attempt) => self.add_attempt(*attempt),
             Change::PutDoNotCall(entry) => Ok(self.put_do_not_call(*entry)),
             Change::RemoveDoNotCall(phone) => Ok(self.remove_do_not_call(workspace, phone)),
-            Change::AddToCounter { counter, add, max, floor } => {
-                self.add_to_counter(workspace, counter, add, max, floor)
-            }
+            Change::AddToCounter {
+                counter,
+                add,
+                max,
+                floor,
+            } => self.add_to_counter(workspace, counter, add, max, floor),
         }
     }
 
@@ -118,7 +121,13 @@ impl State {
             Some(_) if expected == 0 => return Err(CommitError::Conflict(format!("{} {}", T::NOUN, key.1))),
             stored if stored.unwrap_or(0) == expected => {}
             Some(_) if faults.ignore_versions => {}
-            _ => return Err(CommitError::Stale(format!("{} {} is not at version {expected}", T::NOUN, key.1))),
+            _ => {
+                return Err(CommitError::Stale(format!(
+                    "{} {} is not at version {expected}",
+                    T::NOUN,
+                    key.1
+                )));
+            }
         }
         entity.check(self, faults)?;
         *entity.version_mut() = next_version(expected)?;
@@ -189,11 +198,22 @@ impl State {
     }
 
     fn count_record(&mut self, record: &Record, present: bool) {
-        let count = self.record_counts.entry((record.workspace_id, record.campaign_id, record.status())).or_default();
-        *count = if present { count.saturating_add(1) } else { count.saturating_sub(1) };
+        let count = self
+            .record_counts
+            .entry((record.workspace_id, record.campaign_id, record.status()))
+            .or_default();
+        *count = if present {
+            count.saturating_add(1)
+        } else {
+            count.saturating_sub(1)
+        };
         let number = (record.workspace_id, record.campaign_id, record.phone.clone());
         let same = self.numbers.entry(number.clone()).or_default();
-        *same = if present { same.saturating_add(1) } else { same.saturating_sub(1) };
+        *same = if present {
+            same.saturating_add(1)
+        } else {
+            same.saturating_sub(1)
+        };
         if *same == 0 {
             self.numbers.remove(&number);
         }
@@ -240,13 +260,21 @@ stored!(Trunk, TrunkId, "trunk", trunks, |it| it.workspace_id, {});
 stored!(Endpoint, EndpointId, "endpoint", endpoints, |it| it.workspace_id, {});
 stored!(Campaign, CampaignId, "campaign", campaigns, |it| it.workspace_id, {
     fn index(&self, state: &mut State, present: bool) {
-        member(&mut state.open_campaigns, (self.created_at, self.workspace_id, self.id), present && is_open(self));
+        member(
+            &mut state.open_campaigns,
+            (self.created_at, self.workspace_id, self.id),
+            present && is_open(self),
+        );
     }
 });
 stored!(Record, RecordId, "record", records, |it| it.workspace_id, {
     fn index(&self, state: &mut State, present: bool) {
         let (workspace, campaign) = (self.workspace_id, self.campaign_id);
-        member(&mut state.records_by_age, (workspace, campaign, Reverse(self.created_at), self.id), present);
+        member(
+            &mut state.records_by_age,
+            (workspace, campaign, Reverse(self.created_at), self.id),
+            present,
+        );
         if let Some(due_at) = self.due_at() {
             member(&mut state.records_due, (workspace, campaign, due_at, self.id), present);
         }
@@ -255,7 +283,9 @@ stored!(Record, RecordId, "record", records, |it| it.workspace_id, {
 });
 stored!(Call, CallId, "call", calls, |it| it.workspace_id, {
     fn check(&self, state: &State, faults: Faults) -> Result<(), CommitError> {
-        let Some((record, attempt)) = self.record_id().zip(self.attempt()) else { return Ok(()) };
+        let Some((record, attempt)) = self.record_id().zip(self.attempt()) else {
+            return Ok(());
+        };
         match state.call_attempts.get(&(self.workspace_id, record, attempt)) {
             Some(other) if *other != self.id && !faults.drop_unique_attempt => {
                 Err(CommitError::Conflict(format!("attempt {attempt} of record {record}")))
@@ -268,9 +298,17 @@ stored!(Call, CallId, "call", calls, |it| it.workspace_id, {
         let (workspace, created_at, id) = (self.workspace_id, self.created_at, self.id);
         member(&mut state.calls_by_age, (workspace, Reverse(created_at), id), present);
         let is = |wanted: bool| present && wanted;
-        member(&mut state.open_calls, (created_at, workspace, id), is(self.state != CallState::Closed));
+        member(
+            &mut state.open_calls,
+            (created_at, workspace, id),
+            is(self.state != CallState::Closed),
+        );
         member(&mut state.live_calls, (workspace, id), is(self.state.is_live()));
-        member(&mut state.queued_calls, (created_at, workspace, id), is(self.state == CallState::Queued));
+        member(
+            &mut state.queued_calls,
+            (created_at, workspace, id),
+            is(self.state == CallState::Queued),
+        );
         if let Some((record, attempt)) = attempt_key(self) {
             let key = (workspace, RecordId::new(record), attempt);
             if present {
@@ -284,7 +322,11 @@ stored!(Call, CallId, "call", calls, |it| it.workspace_id, {
 stored!(Delivery, DeliveryId, "delivery", deliveries, |it| it.workspace_id, {
     fn index(&self, state: &mut State, present: bool) {
         let (workspace, id) = (self.workspace_id, self.id);
-        member(&mut state.deliveries_by_age, (workspace, Reverse(self.created_at), id), present);
+        member(
+            &mut state.deliveries_by_age,
+            (workspace, Reverse(self.created_at), id),
+            present,
+        );
         if let Some(due_at) = self.due_at() {
             member(&mut state.deliveries_due, (due_at, workspace, id), present);
         }

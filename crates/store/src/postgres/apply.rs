@@ -41,7 +41,10 @@ pub(super) fn store_error(error: &sqlx::Error) -> StoreError {
 
 /// SQLSTATE classes, by PostgreSQL's appendix A.
 fn refusal(error: sqlx::Error, conflict: impl FnOnce() -> CommitError) -> Refusal {
-    let code = error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .map(|code| code.into_owned());
     match code.as_deref() {
         Some("23505") => Refusal::Decided(conflict()),
         Some("40001" | "40P01") => Refusal::Transient(error),
@@ -62,7 +65,15 @@ struct Sql {
 }
 
 static SQL: LazyLock<BTreeMap<Table, Sql>> = LazyLock::new(|| {
-    let of = |table| (table, Sql { insert: insert_sql(table), update: update_sql(table) });
+    let of = |table| {
+        (
+            table,
+            Sql {
+                insert: insert_sql(table),
+                update: update_sql(table),
+            },
+        )
+    };
     Table::ALL.into_iter().map(of).collect()
 });
 
@@ -74,8 +85,15 @@ fn unnest(first: &[(&'static str, &str)], table: Table, numbered: bool) -> (Stri
         columns.push(("number", "bigint"));
     }
     let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
-    let arrays: Vec<_> = columns.iter().zip(1..).map(|((_, kind), place)| format!("${place}::{kind}[]")).collect();
-    (format!("unnest({}) AS u ({})", arrays.join(", "), names.join(", ")), names)
+    let arrays: Vec<_> = columns
+        .iter()
+        .zip(1..)
+        .map(|((_, kind), place)| format!("${place}::{kind}[]"))
+        .collect();
+    (
+        format!("unnest({}) AS u ({})", arrays.join(", "), names.join(", ")),
+        names,
+    )
 }
 
 const fn array(kind: Kind) -> &'static str {
@@ -93,12 +111,20 @@ fn insert_sql(table: Table) -> String {
     if table == Table::DeliveryAttempts {
         format!("INSERT INTO {} ({names}) SELECT {names} FROM {rows}", table.name())
     } else {
-        format!("INSERT INTO {} ({names}, version) SELECT {names}, 1 FROM {rows}", table.name())
+        format!(
+            "INSERT INTO {} ({names}, version) SELECT {names}, 1 FROM {rows}",
+            table.name()
+        )
     }
 }
 
 fn update_sql(table: Table) -> String {
-    let first = [("workspace_id", "uuid"), ("id", "uuid"), ("doc", "text"), ("expected", "bigint")];
+    let first = [
+        ("workspace_id", "uuid"),
+        ("id", "uuid"),
+        ("doc", "text"),
+        ("expected", "bigint"),
+    ];
     let (rows, _) = unnest(&first, table, false);
     let mut sql = format!("UPDATE {} AS t SET version = u.expected + 1, doc = u.doc", table.name());
     for (name, _) in table.key_columns() {
@@ -185,7 +211,10 @@ async fn update(db: &mut PgConnection, table: Table, updates: &[Update<'_>]) -> 
         .bind(rows.iter().map(|row| row.doc.as_str()).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.expected).collect::<Vec<_>>());
     let conflict = || CommitError::Conflict(format!("a unique value of a {}", table.noun()));
-    let done = bind_keys(statement, table, &rows).execute(db).await.map_err(|error| refusal(error, conflict))?;
+    let done = bind_keys(statement, table, &rows)
+        .execute(db)
+        .await
+        .map_err(|error| refusal(error, conflict))?;
     if usize::try_from(done.rows_affected()).unwrap_or(usize::MAX) == rows.len() {
         return Ok(());
     }
@@ -196,8 +225,15 @@ async fn update(db: &mut PgConnection, table: Table, updates: &[Update<'_>]) -> 
 }
 
 async fn do_not_call(db: &mut PgConnection, entries: &BTreeMap<(Uuid, &str), Option<&str>>) -> Result<(), Refusal> {
-    let put: Vec<_> = entries.iter().filter_map(|((ws, phone), doc)| Some((*ws, *phone, (*doc)?))).collect();
-    let removed: Vec<_> = entries.iter().filter(|(_, doc)| doc.is_none()).map(|(key, _)| *key).collect();
+    let put: Vec<_> = entries
+        .iter()
+        .filter_map(|((ws, phone), doc)| Some((*ws, *phone, (*doc)?)))
+        .collect();
+    let removed: Vec<_> = entries
+        .iter()
+        .filter(|(_, doc)| doc.is_none())
+        .map(|(key, _)| *key)
+        .collect();
     if !put.is_empty() {
         sqlx::query(
             "INSERT INTO do_not_call (workspace_id, phone, doc)
@@ -226,7 +262,15 @@ async fn do_not_call(db: &mut PgConnection, entries: &BTreeMap<(Uuid, &str), Opt
 }
 
 async fn put_api_key(db: &mut PgConnection, workspace: Uuid, write: &Write) -> Result<(), Refusal> {
-    let Write::PutApiKey { id, hash, created_at, doc } = write else { return Ok(()) };
+    let Write::PutApiKey {
+        id,
+        hash,
+        created_at,
+        doc,
+    } = write
+    else {
+        return Ok(());
+    };
     sqlx::query(
         "INSERT INTO api_keys (workspace_id, id, hash, created_at, doc) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (workspace_id, id) DO UPDATE

@@ -45,16 +45,33 @@ pub(super) struct Committer {
 impl Committer {
     pub(super) fn start(pool: PgPool) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE);
-        let batches = Batches { pool, connection: None, requests, numbers: Numbers::default(), askers_before: 1 };
+        let batches = Batches {
+            pool,
+            connection: None,
+            requests,
+            numbers: Numbers::default(),
+            askers_before: 1,
+        };
         let task = tokio::spawn(batches.run());
-        Self { queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
+        Self {
+            queue: Mutex::new(Some(queue)),
+            task: Mutex::new(Some(task)),
+        }
     }
 
     /// Writes the transitions and waits until they are durable; one result each.
     pub(super) async fn write(&self, transitions: Vec<Prepared>) -> Result<Results, StoreError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(stopped)?;
+        let queue = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or_else(stopped)?;
         let (reply, results) = oneshot::channel();
-        queue.send(Request { transitions, reply }).await.map_err(|_| stopped())?;
+        queue
+            .send(Request { transitions, reply })
+            .await
+            .map_err(|_| stopped())?;
         queue_depth(Backend::Postgres, QUEUE - queue.capacity());
         drop(queue);
         results.await.map_err(|_| stopped())
@@ -94,7 +111,8 @@ impl Numbers {
         for (key, count) in needed {
             let (next, end) = self.reserved.get(&key).copied().unwrap_or((0, 0));
             if end - next < count {
-                self.reserved.insert(key, reserve(pool, key, count.max(NUMBER_BLOCK)).await?);
+                self.reserved
+                    .insert(key, reserve(pool, key, count.max(NUMBER_BLOCK)).await?);
             }
         }
         let mut all: Vec<Vec<i64>> = batch.iter().map(|prepared| vec![0; prepared.writes.len()]).collect();
@@ -112,12 +130,16 @@ impl Numbers {
 
 /// The writes that need a number: of which sequence, and their place in the transition.
 fn numbered_writes(prepared: &Prepared) -> impl Iterator<Item = ((Uuid, Table), usize)> {
-    prepared.writes.iter().enumerate().filter_map(|(index, write)| match write {
-        Write::Put(row) if row.expected == 0 && row.table.is_numbered() => {
-            Some(((prepared.workspace_id, row.table), index))
-        }
-        _ => None,
-    })
+    prepared
+        .writes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, write)| match write {
+            Write::Put(row) if row.expected == 0 && row.table.is_numbered() => {
+                Some(((prepared.workspace_id, row.table), index))
+            }
+            _ => None,
+        })
 }
 
 async fn reserve(pool: &PgPool, (workspace, table): (Uuid, Table), count: i64) -> Result<(i64, i64), sqlx::Error> {
@@ -161,7 +183,11 @@ impl Batches {
             while let Some(request) = next {
                 replies.push((request.reply, request.transitions.len()));
                 batch.extend(request.transitions);
-                next = if batch.len() < BATCH_TRANSITIONS { self.next_request(replies.len()).await } else { None };
+                next = if batch.len() < BATCH_TRANSITIONS {
+                    self.next_request(replies.len()).await
+                } else {
+                    None
+                };
             }
             self.askers_before = replies.len();
             let started = Instant::now();

@@ -24,6 +24,17 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that each connection keeps prepared: more than there are.
 const CACHED_STATEMENTS: usize = 256;
 
+/// Every question has an index made for it. Left to its statistics, the planner takes a table that has just been filled
+/// for a small one, reads all of it, and keeps that plan until the next ANALYZE: 45 ms instead of 2 for 64 updates among
+/// 100,000 records.
+const PLANS: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
 /// The store on a PostgreSQL server.
 pub struct PostgresStore {
     pool: PgPool,
@@ -33,7 +44,9 @@ pub struct PostgresStore {
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("PostgresStore")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,7 +63,11 @@ impl PostgresStore {
             .application_name("carillon")
             .statement_cache_capacity(CACHED_STATEMENTS)
             // Whatever the server's defaults are: a commit that returned is on disk, and guards see committed rows.
-            .options([("synchronous_commit", "on"), ("default_transaction_isolation", "read committed")])
+            .options([
+                ("synchronous_commit", "on"),
+                ("default_transaction_isolation", "read committed"),
+            ])
+            .options(PLANS)
             .disable_statement_logging();
         let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
         // Alone, since a pool would try again and then only say that it timed out.

@@ -46,7 +46,13 @@ pub(super) struct Delta {
 impl Delta {
     fn of(add: i64, max: Option<i64>, floor: Option<i64>) -> Self {
         let (max, floor) = (max.unwrap_or(i64::MAX), floor.unwrap_or(i64::MIN));
-        Self { add, rise: add.max(0), fall: add.min(0), max, floor }
+        Self {
+            add,
+            rise: add.max(0),
+            fall: add.min(0),
+            max,
+            floor,
+        }
     }
 
     /// Both, one after the other; `None` if a sum leaves the range.
@@ -105,14 +111,15 @@ impl<'a> Chunk<'a> {
             Write::PutDoNotCall { phone, .. } | Write::RemoveDoNotCall { phone } => {
                 !self.do_not_call.contains_key(&(workspace, phone.as_str()))
             }
-            Write::AddToCounter { counter, add, max, floor } => {
-                match self.counters.get(&(workspace, counter.as_str())) {
-                    Some(before) => {
-                        counters == Counters::Together && before.then(Delta::of(*add, *max, *floor)).is_some()
-                    }
-                    None => true,
-                }
-            }
+            Write::AddToCounter {
+                counter,
+                add,
+                max,
+                floor,
+            } => match self.counters.get(&(workspace, counter.as_str())) {
+                Some(before) => counters == Counters::Together && before.then(Delta::of(*add, *max, *floor)).is_some(),
+                None => true,
+            },
             Write::PutApiKey { .. } => self.api_keys.is_empty(),
         }
     }
@@ -122,9 +129,15 @@ impl<'a> Chunk<'a> {
             Write::Put(row) => {
                 self.touched.insert(place(workspace, row));
                 if row.expected == 0 {
-                    self.inserts.entry(row.table).or_default().push(Insert { workspace, row, number });
+                    self.inserts
+                        .entry(row.table)
+                        .or_default()
+                        .push(Insert { workspace, row, number });
                 } else {
-                    self.updates.entry(row.table).or_default().push(Update { workspace, row });
+                    self.updates
+                        .entry(row.table)
+                        .or_default()
+                        .push(Update { workspace, row });
                 }
             }
             Write::PutDoNotCall { phone, doc } => {
@@ -133,7 +146,12 @@ impl<'a> Chunk<'a> {
             Write::RemoveDoNotCall { phone } => {
                 self.do_not_call.insert((workspace, phone), None);
             }
-            Write::AddToCounter { counter, add, max, floor } => {
+            Write::AddToCounter {
+                counter,
+                add,
+                max,
+                floor,
+            } => {
                 let delta = Delta::of(*add, *max, *floor);
                 let sum = match self.counters.get(&(workspace, counter.as_str())) {
                     Some(before) => before.then(delta).unwrap_or(delta),
@@ -151,29 +169,52 @@ mod tests {
     use super::*;
 
     fn add(counter: &str, add: i64, max: Option<i64>) -> Write {
-        Write::AddToCounter { counter: counter.to_owned(), add, max, floor: None }
+        Write::AddToCounter {
+            counter: counter.to_owned(),
+            add,
+            max,
+            floor: None,
+        }
     }
 
     fn row(id: u128, expected: i64) -> Write {
         let (table, doc) = (Table::Trunks, String::new());
-        Write::Put(Row { table, id: Uuid::from_u128(id), expected, keys: Vec::new(), doc })
+        Write::Put(Row {
+            table,
+            id: Uuid::from_u128(id),
+            expected,
+            keys: Vec::new(),
+            doc,
+        })
     }
 
     fn sizes(writes: Vec<Write>, counters: Counters) -> Vec<usize> {
-        let prepared = Prepared { workspace_id: Uuid::nil(), writes };
+        let prepared = Prepared {
+            workspace_id: Uuid::nil(),
+            writes,
+        };
         let numbers = vec![0; prepared.writes.len()];
         let size = |chunk: &Chunk<'_>| {
             let inserts: usize = chunk.inserts.values().map(Vec::len).sum();
             let updates: usize = chunk.updates.values().map(Vec::len).sum();
             inserts + updates + chunk.counters.len() + chunk.do_not_call.len()
         };
-        chunks([(&prepared, numbers.as_slice())], counters).iter().map(size).collect()
+        chunks([(&prepared, numbers.as_slice())], counters)
+            .iter()
+            .map(size)
+            .collect()
     }
 
     #[test]
     fn a_row_that_comes_again_opens_a_new_chunk() {
-        assert_eq!(sizes(vec![row(1, 0), row(2, 0), row(1, 1), row(2, 1)], Counters::Together), [2, 2]);
-        assert_eq!(sizes(vec![row(1, 0), row(1, 1), row(1, 2)], Counters::Together), [1, 1, 1]);
+        assert_eq!(
+            sizes(vec![row(1, 0), row(2, 0), row(1, 1), row(2, 1)], Counters::Together),
+            [2, 2]
+        );
+        assert_eq!(
+            sizes(vec![row(1, 0), row(1, 1), row(1, 2)], Counters::Together),
+            [1, 1, 1]
+        );
         assert_eq!(sizes(vec![], Counters::Together), [0]);
     }
 
@@ -189,7 +230,16 @@ mod tests {
         let sum = Delta::of(5, Some(9), None)
             .then(Delta::of(-3, None, Some(0)))
             .and_then(|d| d.then(Delta::of(1, Some(7), None)));
-        assert_eq!(sum, Some(Delta { add: 3, rise: 6, fall: -3, max: 7, floor: 0 }));
+        assert_eq!(
+            sum,
+            Some(Delta {
+                add: 3,
+                rise: 6,
+                fall: -3,
+                max: 7,
+                floor: 0
+            })
+        );
         assert_eq!(Delta::of(i64::MAX, None, None).then(Delta::of(1, None, None)), None);
     }
 }

@@ -75,12 +75,16 @@ impl PostgresStore {
         workspace: WorkspaceId,
         id: Uuid,
     ) -> Result<Option<T>, StoreError> {
-        self.one(read, sqlx::query_scalar(sql).bind(workspace.uuid()).bind(id)).await
+        self.one(read, sqlx::query_scalar(sql).bind(workspace.uuid()).bind(id))
+            .await
     }
 
     async fn moment(&self, read: &'static str, query: Moment<'_>) -> Result<Option<UnixMicros>, StoreError> {
         let started = Instant::now();
-        let micros = query.fetch_optional(&self.pool).await.map_err(|error| store_error(&error))?;
+        let micros = query
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| store_error(&error))?;
         read_took(Backend::Postgres, read, started);
         Ok(micros.flatten().map(UnixMicros))
     }
@@ -93,11 +97,19 @@ impl PostgresStore {
         slice: Slice,
     ) -> Result<Page<T>, StoreError> {
         let Conditions { mut count, mut docs } = conditions;
-        docs.push(" ORDER BY created_at DESC, id LIMIT ").push_bind(i64::from(slice.limit));
+        docs.push(" ORDER BY created_at DESC, id LIMIT ")
+            .push_bind(i64::from(slice.limit));
         docs.push(" OFFSET ").push_bind(bigint(slice.offset));
         let items = self.all(read, docs.build_query_scalar()).await?;
-        let total: i64 = count.build_query_scalar().fetch_one(&self.pool).await.map_err(|error| store_error(&error))?;
-        Ok(Page { items, total: u64::try_from(total).unwrap_or(0) })
+        let total: i64 = count
+            .build_query_scalar()
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| store_error(&error))?;
+        Ok(Page {
+            items,
+            total: u64::try_from(total).unwrap_or(0),
+        })
     }
 
     async fn write_one(&self, prepared: Prepared) -> Result<(), CommitError> {
@@ -115,10 +127,18 @@ impl Conditions {
     fn workspace(table: &'static str, id: WorkspaceId) -> Self {
         let start = |what: &str| {
             let mut query = QueryBuilder::new("SELECT ");
-            query.push(what).push(" FROM ").push(table).push(" WHERE workspace_id = ").push_bind(id.uuid());
+            query
+                .push(what)
+                .push(" FROM ")
+                .push(table)
+                .push(" WHERE workspace_id = ")
+                .push_bind(id.uuid());
             query
         };
-        Self { count: start("count(*)"), docs: start("doc") }
+        Self {
+            count: start("count(*)"),
+            docs: start("doc"),
+        }
     }
 
     fn and<T>(mut self, column: &'static str, value: Option<T>) -> Self
@@ -152,20 +172,33 @@ impl Store for PostgresStore {
     }
 
     async fn workspaces(&self) -> Result<Vec<Workspace>, StoreError> {
-        self.all("workspaces", sqlx::query_scalar("SELECT doc FROM workspaces ORDER BY workspace_id")).await
+        self.all(
+            "workspaces",
+            sqlx::query_scalar("SELECT doc FROM workspaces ORDER BY workspace_id"),
+        )
+        .await
     }
 
     async fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
-        self.by_id("workspace", "SELECT doc FROM workspaces WHERE workspace_id = $1 AND id = $2", id, id.uuid()).await
+        self.by_id(
+            "workspace",
+            "SELECT doc FROM workspaces WHERE workspace_id = $1 AND id = $2",
+            id,
+            id.uuid(),
+        )
+        .await
     }
 
     async fn put_api_key(&self, key: ApiKey) -> Result<(), StoreError> {
-        self.write_one(Prepared::api_key(&key)?).await.map_err(batch::store_error)
+        self.write_one(Prepared::api_key(&key)?)
+            .await
+            .map_err(batch::store_error)
     }
 
     async fn api_key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {
         let sql = "SELECT doc FROM api_keys WHERE hash = $1";
-        self.one("api_key_by_hash", sqlx::query_scalar(sql).bind(hash.to_owned())).await
+        self.one("api_key_by_hash", sqlx::query_scalar(sql).bind(hash.to_owned()))
+            .await
     }
 
     async fn api_keys(&self, workspace: WorkspaceId) -> Result<Vec<ApiKey>, StoreError> {
@@ -268,7 +301,8 @@ impl Store for PostgresStore {
         let sql = "SELECT doc FROM records WHERE workspace_id = $1 AND campaign_id = $2 AND due_at <= $3
                    ORDER BY due_at, id LIMIT $4";
         let query = sqlx::query_scalar(sql).bind(workspace.uuid()).bind(campaign.uuid());
-        self.all("due_records", query.bind(now.micros()).bind(i64::from(limit))).await
+        self.all("due_records", query.bind(now.micros()).bind(i64::from(limit)))
+            .await
     }
 
     async fn next_due_at(
@@ -278,7 +312,11 @@ impl Store for PostgresStore {
     ) -> Result<Option<UnixMicros>, StoreError> {
         let sql = "SELECT due_at FROM records WHERE workspace_id = $1 AND campaign_id = $2 AND due_at IS NOT NULL
                    ORDER BY due_at LIMIT 1";
-        self.moment("next_due_at", sqlx::query_scalar(sql).bind(workspace.uuid()).bind(campaign.uuid())).await
+        self.moment(
+            "next_due_at",
+            sqlx::query_scalar(sql).bind(workspace.uuid()).bind(campaign.uuid()),
+        )
+        .await
     }
 
     async fn known_numbers(
@@ -299,7 +337,10 @@ impl Store for PostgresStore {
             .await
             .map_err(|error| store_error(&error))?;
         read_took(Backend::Postgres, "known_numbers", started);
-        let known: Vec<_> = known.iter().filter_map(|number| PhoneNumber::from_e164_shape(number)).collect();
+        let known: Vec<_> = known
+            .iter()
+            .filter_map(|number| PhoneNumber::from_e164_shape(number))
+            .collect();
         Ok(sorted(&known))
     }
 
@@ -330,8 +371,10 @@ impl Store for PostgresStore {
             )
         });
         let started = Instant::now();
-        let rows: Vec<(Uuid, Uuid, Option<Uuid>, Option<Uuid>)> =
-            sqlx::query_as(SQL.as_str()).fetch_all(&self.pool).await.map_err(|error| store_error(&error))?;
+        let rows: Vec<(Uuid, Uuid, Option<Uuid>, Option<Uuid>)> = sqlx::query_as(SQL.as_str())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| store_error(&error))?;
         read_took(Backend::Postgres, "live_calls", started);
         let calls = rows.into_iter().map(|(workspace, call, campaign, trunk)| LiveCall {
             workspace_id: WorkspaceId::new(workspace),
@@ -344,7 +387,8 @@ impl Store for PostgresStore {
 
     async fn queued_calls(&self, limit: u32) -> Result<Vec<Call>, StoreError> {
         let sql = "SELECT doc FROM calls WHERE state = 'queued' ORDER BY created_at, workspace_id, id LIMIT $1";
-        self.all("queued_calls", sqlx::query_scalar(sql).bind(i64::from(limit))).await
+        self.all("queued_calls", sqlx::query_scalar(sql).bind(i64::from(limit)))
+            .await
     }
 
     async fn do_not_call(
@@ -354,7 +398,11 @@ impl Store for PostgresStore {
     ) -> Result<Vec<DoNotCallEntry>, StoreError> {
         let sql = "SELECT doc FROM do_not_call WHERE workspace_id = $1 AND phone = ANY($2) ORDER BY phone";
         let asked: Vec<_> = phones.iter().map(PhoneNumber::as_str).collect();
-        self.all("do_not_call", sqlx::query_scalar(sql).bind(workspace.uuid()).bind(asked)).await
+        self.all(
+            "do_not_call",
+            sqlx::query_scalar(sql).bind(workspace.uuid()).bind(asked),
+        )
+        .await
     }
 
     async fn do_not_call_list(&self, workspace: WorkspaceId, slice: Slice) -> Result<Page<DoNotCallEntry>, StoreError> {
@@ -367,7 +415,10 @@ impl Store for PostgresStore {
             .fetch_one(&self.pool)
             .await
             .map_err(|error| store_error(&error))?;
-        Ok(Page { items, total: u64::try_from(total).unwrap_or(0) })
+        Ok(Page {
+            items,
+            total: u64::try_from(total).unwrap_or(0),
+        })
     }
 
     async fn counters(&self, workspace: WorkspaceId, names: &[String]) -> Result<BTreeMap<String, i64>, StoreError> {
@@ -417,12 +468,20 @@ impl Store for PostgresStore {
         id: DeliveryId,
     ) -> Result<Vec<DeliveryAttempt>, StoreError> {
         let sql = "SELECT doc FROM delivery_attempts WHERE workspace_id = $1 AND id = $2 ORDER BY number";
-        self.all("delivery_attempts", sqlx::query_scalar(sql).bind(workspace.uuid()).bind(id.uuid())).await
+        self.all(
+            "delivery_attempts",
+            sqlx::query_scalar(sql).bind(workspace.uuid()).bind(id.uuid()),
+        )
+        .await
     }
 
     async fn due_deliveries(&self, now: UnixMicros, limit: u32) -> Result<Vec<Delivery>, StoreError> {
         let sql = "SELECT doc FROM deliveries WHERE due_at <= $1 ORDER BY due_at, workspace_id, id LIMIT $2";
-        self.all("due_deliveries", sqlx::query_scalar(sql).bind(now.micros()).bind(i64::from(limit))).await
+        self.all(
+            "due_deliveries",
+            sqlx::query_scalar(sql).bind(now.micros()).bind(i64::from(limit)),
+        )
+        .await
     }
 
     async fn next_delivery_due_at(&self) -> Result<Option<UnixMicros>, StoreError> {

@@ -16,13 +16,20 @@ pub(super) async fn check_server(db: &mut PgConnection) -> Result<(), OpenError>
         sqlx::query_as("SELECT current_setting('server_version_num')::bigint, current_setting('server_version')")
             .fetch_one(db)
             .await?;
-    if number < OLDEST_SERVER { Err(OpenError::OldServer { found }) } else { Ok(()) }
+    if number < OLDEST_SERVER {
+        Err(OpenError::OldServer { found })
+    } else {
+        Ok(())
+    }
 }
 
 /// Brings the schema up to date, in one transaction.
 pub(super) async fn migrate(db: &mut PgConnection) -> Result<(), OpenError> {
     let mut transaction = db.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *transaction).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query(
         "CREATE TABLE IF NOT EXISTS schema_version (
              version BIGINT PRIMARY KEY,
@@ -31,8 +38,9 @@ pub(super) async fn migrate(db: &mut PgConnection) -> Result<(), OpenError> {
     )
     .execute(&mut *transaction)
     .await?;
-    let found: i64 =
-        sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM schema_version").fetch_one(&mut *transaction).await?;
+    let found: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM schema_version")
+        .fetch_one(&mut *transaction)
+        .await?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(OpenError::NewerSchema { found, known });

@@ -1,7 +1,7 @@
 //! How one transition becomes SQL, inside the writer's transaction.
 
 use crate::counter;
-use crate::table::{Prepared, Row, Table, Value, Write};
+use crate::table::{Prepared, RECORD_STATUS, Row, Table, Value, Write};
 use carillon_interfaces::store::{CommitError, StoreError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
@@ -10,8 +10,12 @@ use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// `INSERT` and `UPDATE` of each table.
-static SQL: LazyLock<BTreeMap<Table, (String, String)>> =
-    LazyLock::new(|| Table::ALL.into_iter().map(|table| (table, (insert_sql(table), update_sql(table)))).collect());
+static SQL: LazyLock<BTreeMap<Table, (String, String)>> = LazyLock::new(|| {
+    Table::ALL
+        .into_iter()
+        .map(|table| (table, (insert_sql(table), update_sql(table))))
+        .collect()
+});
 
 fn insert_sql(table: Table) -> String {
     let mut columns = vec!["workspace_id", "id", "doc"];
@@ -23,7 +27,12 @@ fn insert_sql(table: Table) -> String {
         columns.push("number");
     }
     let places: Vec<_> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
-    format!("INSERT INTO {} ({}) VALUES ({})", table.name(), columns.join(", "), places.join(", "))
+    format!(
+        "INSERT INTO {} ({}) VALUES ({})",
+        table.name(),
+        columns.join(", "),
+        places.join(", ")
+    )
 }
 
 fn update_sql(table: Table) -> String {
@@ -52,7 +61,11 @@ pub(super) fn failed(error: &rusqlite::Error) -> CommitError {
 }
 
 fn refused(row: &Row, error: &rusqlite::Error) -> CommitError {
-    if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) { row.conflict() } else { failed(error) }
+    if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) {
+        row.conflict()
+    } else {
+        failed(error)
+    }
 }
 
 /// The next number of each (workspace, table) that was used in this transaction or an earlier one. There is one writer, so
@@ -89,7 +102,11 @@ impl Numbers {
                     "INSERT INTO sequences (workspace_id, name, next) VALUES (?1, ?2, ?3)
                      ON CONFLICT DO UPDATE SET next = excluded.next",
                 )?
-                .execute(params![workspace.as_bytes(), table.name(), self.next.get(&(workspace, table))])?;
+                .execute(params![
+                    workspace.as_bytes(),
+                    table.name(),
+                    self.next.get(&(workspace, table))
+                ])?;
         }
         Ok(())
     }
@@ -101,20 +118,87 @@ impl Numbers {
     }
 }
 
+/// How many records a transition adds to each (campaign, status), and takes away.
+#[derive(Default)]
+struct RecordCounts {
+    deltas: BTreeMap<(Uuid, String), i64>,
+}
+
+impl RecordCounts {
+    fn add(&mut self, campaign: Uuid, status: &str, count: i64) {
+        *self.deltas.entry((campaign, status.to_owned())).or_default() += count;
+    }
+
+    fn add_row(&mut self, row: &Row) {
+        let campaign_and_status = (row.keys.first(), row.keys.get(RECORD_STATUS));
+        if let (Table::Records, (Some(Value::Id(Some(campaign))), Some(Value::Text(status)))) =
+            (row.table, campaign_and_status)
+        {
+            self.add(*campaign, status, 1);
+        }
+    }
+
+    /// Takes away the row that is about to be replaced, if it is still the one that was decided on.
+    fn remove_stored(&mut self, connection: &Connection, workspace: Uuid, row: &Row) -> rusqlite::Result<()> {
+        if row.table != Table::Records {
+            return Ok(());
+        }
+        let stored: Option<([u8; 16], String)> = connection
+            .prepare_cached(
+                "SELECT campaign_id, status FROM records WHERE workspace_id = ?1 AND id = ?2 AND version = ?3",
+            )?
+            .query_row(params![workspace.as_bytes(), row.id.as_bytes(), row.expected], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        if let Some((campaign, status)) = stored {
+            self.add(Uuid::from_bytes(campaign), &status, -1);
+        }
+        Ok(())
+    }
+
+    fn save(self, connection: &Connection, workspace: Uuid) -> rusqlite::Result<()> {
+        for ((campaign, status), count) in self.deltas.into_iter().filter(|(_, count)| *count != 0) {
+            connection
+                .prepare_cached(
+                    "INSERT INTO record_counts (workspace_id, campaign_id, status, count) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                )?
+                .execute(params![workspace.as_bytes(), campaign.as_bytes(), status, count])?;
+        }
+        Ok(())
+    }
+}
+
 /// Writes a transition. After an error, what it wrote so far is the caller's to roll back.
 pub(super) fn apply(connection: &Connection, numbers: &mut Numbers, prepared: &Prepared) -> Result<(), CommitError> {
     let workspace = prepared.workspace_id;
+    let mut counts = RecordCounts::default();
     for write in &prepared.writes {
         match write {
-            Write::Put(row) if row.expected == 0 => insert(connection, numbers, workspace, row)?,
-            Write::Put(row) => update(connection, workspace, row)?,
-            Write::AddToCounter { counter, add, max, floor } => {
+            Write::Put(row) if row.expected == 0 => {
+                insert(connection, numbers, workspace, row)?;
+                counts.add_row(row);
+            }
+            Write::Put(row) => {
+                counts
+                    .remove_stored(connection, workspace, row)
+                    .map_err(|error| failed(&error))?;
+                update(connection, workspace, row)?;
+                counts.add_row(row);
+            }
+            Write::AddToCounter {
+                counter,
+                add,
+                max,
+                floor,
+            } => {
                 add_to_counter(connection, workspace, counter, *add, *max, *floor)?;
             }
             other => simple(connection, workspace, other).map_err(|error| failed(&error))?,
         }
     }
-    Ok(())
+    counts.save(connection, workspace).map_err(|error| failed(&error))
 }
 
 fn insert(connection: &Connection, numbers: &mut Numbers, workspace: Uuid, row: &Row) -> Result<(), CommitError> {
@@ -128,7 +212,9 @@ fn insert(connection: &Connection, numbers: &mut Numbers, workspace: Uuid, row: 
     values.extend(row.keys.iter().map(|key| key as &dyn ToSql));
     let number;
     if row.table.is_numbered() {
-        number = numbers.take(connection, workspace, row.table).map_err(|error| failed(&error))?;
+        number = numbers
+            .take(connection, workspace, row.table)
+            .map_err(|error| failed(&error))?;
         values.push(&number);
     }
     let (sql, _) = &SQL[&row.table];
@@ -162,7 +248,11 @@ fn add_to_counter(
 ) -> Result<(), CommitError> {
     let value = connection
         .prepare_cached("SELECT value FROM counters WHERE workspace_id = ?1 AND name = ?2")
-        .and_then(|mut statement| statement.query_row(params![workspace.as_bytes(), name], |row| row.get(0)).optional())
+        .and_then(|mut statement| {
+            statement
+                .query_row(params![workspace.as_bytes(), name], |row| row.get(0))
+                .optional()
+        })
         .map_err(|error| failed(&error))?
         .unwrap_or(0);
     let Some(new) = counter::add(value, add, max, floor) else {
@@ -195,7 +285,12 @@ fn simple(connection: &Connection, workspace: Uuid, write: &Write) -> rusqlite::
                 .prepare_cached("DELETE FROM do_not_call WHERE workspace_id = ?1 AND phone = ?2")?
                 .execute(params![workspace, phone])?;
         }
-        Write::PutApiKey { id, hash, created_at, doc } => {
+        Write::PutApiKey {
+            id,
+            hash,
+            created_at,
+            doc,
+        } => {
             connection
                 .prepare_cached(
                     "INSERT INTO api_keys (workspace_id, id, hash, created_at, doc) VALUES (?1, ?2, ?3, ?4, ?5)

@@ -14,16 +14,27 @@ pub(super) struct FileLock {
 impl FileLock {
     pub(super) fn take(database: &Path) -> Result<Self, OpenError> {
         let path = database.with_extension("lock");
-        let failed = |source| OpenError::File { path: path.clone(), source };
-        let mut file =
-            File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+        let failed = |source| OpenError::File {
+            path: path.clone(),
+            source,
+        };
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut owner = String::new();
                 // Who it is only helps people; an unreadable name is no reason to say less.
                 let _unread = file.read_to_string(&mut owner);
-                return Err(OpenError::InUse { path: database.to_owned(), owner: owner.trim().to_owned() });
+                return Err(OpenError::InUse {
+                    path: database.to_owned(),
+                    owner: owner.trim().to_owned(),
+                });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }

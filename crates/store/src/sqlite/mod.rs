@@ -36,7 +36,9 @@ pub struct SqliteStore {
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,8 +54,15 @@ impl SqliteStore {
         let mut connection = connect(path)?;
         schema::migrate(&mut connection)?;
         let writer = Writer::start(connection)?;
-        let readers = (0..READERS).map(|_| connect_reader(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { path: path.to_owned(), writer, readers: Arc::new(Readers::new(readers)), _lock: lock })
+        let readers = (0..READERS)
+            .map(|_| connect_reader(path))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer,
+            readers: Arc::new(Readers::new(readers)),
+            _lock: lock,
+        })
     }
 
     /// The value of `PRAGMA synchronous` of the writer as SQLite reports it: 2 is FULL.
@@ -64,7 +73,10 @@ impl SqliteStore {
 
 /// Makes the file and its folder, readable for its owner alone: the store holds numbers and passwords.
 fn make_file(path: &Path) -> Result<(), OpenError> {
-    let failed = |source| OpenError::File { path: path.to_owned(), source };
+    let failed = |source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
@@ -82,7 +94,10 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(OpenError::NoWal { path: path.to_owned(), mode });
+        return Err(OpenError::NoWal {
+            path: path.to_owned(),
+            mode,
+        });
     }
     // Checkpoints copy at most 16 MB at a time; savepoints of large pushes stay in memory.
     connection.execute_batch(
@@ -109,7 +124,10 @@ struct Readers {
 
 impl Readers {
     fn new(connections: Vec<Connection>) -> Self {
-        Self { free: Arc::new(Semaphore::new(connections.len())), idle: Mutex::new(connections) }
+        Self {
+            free: Arc::new(Semaphore::new(connections.len())),
+            idle: Mutex::new(connections),
+        }
     }
 
     fn take(&self) -> Option<Connection> {
@@ -117,6 +135,9 @@ impl Readers {
     }
 
     fn put_back(&self, connection: Connection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
     }
 }

@@ -49,7 +49,10 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let started = Instant::now();
         let readers = Arc::clone(&self.readers);
-        let permit = Arc::clone(&readers.free).acquire_owned().await.map_err(|_| no_reader())?;
+        let permit = Arc::clone(&readers.free)
+            .acquire_owned()
+            .await
+            .map_err(|_| no_reader())?;
         let answer = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let connection = readers.take().ok_or_else(no_reader)?;
@@ -69,7 +72,8 @@ impl SqliteStore {
         sql: &'static str,
         workspace: WorkspaceId,
     ) -> Result<Vec<T>, StoreError> {
-        self.read(name, move |db| all(db, sql, &[workspace.uuid().as_bytes()])).await
+        self.read(name, move |db| all(db, sql, &[workspace.uuid().as_bytes()]))
+            .await
     }
 
     /// The entity that `sql` selects by workspace and id.
@@ -80,7 +84,10 @@ impl SqliteStore {
         workspace: WorkspaceId,
         id: Uuid,
     ) -> Result<Option<T>, StoreError> {
-        self.read(name, move |db| one(db, sql, &[workspace.uuid().as_bytes(), id.as_bytes()])).await
+        self.read(name, move |db| {
+            one(db, sql, &[workspace.uuid().as_bytes(), id.as_bytes()])
+        })
+        .await
     }
 
     async fn write_one(&self, prepared: Prepared) -> Result<(), CommitError> {
@@ -133,7 +140,10 @@ struct Conditions {
 
 impl Conditions {
     fn workspace(id: WorkspaceId) -> Self {
-        Self { sql: "workspace_id = ?1".to_owned(), values: vec![Box::new(*id.uuid().as_bytes())] }
+        Self {
+            sql: "workspace_id = ?1".to_owned(),
+            values: vec![Box::new(*id.uuid().as_bytes())],
+        }
     }
 
     fn and(&mut self, column: &str, value: Option<impl ToSql + 'static>) {
@@ -155,7 +165,10 @@ impl Conditions {
             values.len() - 1,
             values.len()
         );
-        Ok(Page { items: all(db, &sql, &values)?, total })
+        Ok(Page {
+            items: all(db, &sql, &values)?,
+            total,
+        })
     }
 }
 
@@ -219,11 +232,20 @@ impl Store for SqliteStore {
     }
 
     async fn workspaces(&self) -> Result<Vec<Workspace>, StoreError> {
-        self.read("workspaces", |db| all(db, "SELECT doc FROM workspaces ORDER BY workspace_id", &[])).await
+        self.read("workspaces", |db| {
+            all(db, "SELECT doc FROM workspaces ORDER BY workspace_id", &[])
+        })
+        .await
     }
 
     async fn workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
-        self.by_id("workspace", "SELECT doc FROM workspaces WHERE workspace_id = ?1 AND id = ?2", id, id.uuid()).await
+        self.by_id(
+            "workspace",
+            "SELECT doc FROM workspaces WHERE workspace_id = ?1 AND id = ?2",
+            id,
+            id.uuid(),
+        )
+        .await
     }
 
     async fn put_api_key(&self, key: ApiKey) -> Result<(), StoreError> {
@@ -232,7 +254,10 @@ impl Store for SqliteStore {
 
     async fn api_key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {
         let hash = hash.to_owned();
-        self.read("api_key_by_hash", move |db| one(db, "SELECT doc FROM api_keys WHERE hash = ?1", &[&hash])).await
+        self.read("api_key_by_hash", move |db| {
+            one(db, "SELECT doc FROM api_keys WHERE hash = ?1", &[&hash])
+        })
+        .await
     }
 
     async fn api_keys(&self, workspace: WorkspaceId) -> Result<Vec<ApiKey>, StoreError> {
@@ -311,7 +336,8 @@ impl Store for SqliteStore {
         workspace: WorkspaceId,
         campaign: CampaignId,
     ) -> Result<BTreeMap<RecordStatus, u64>, StoreError> {
-        self.read("record_counts", move |db| record_counts(db, workspace, campaign)).await
+        self.read("record_counts", move |db| record_counts(db, workspace, campaign))
+            .await
     }
 
     async fn due_records(
@@ -324,7 +350,16 @@ impl Store for SqliteStore {
         let sql = "SELECT doc FROM records WHERE workspace_id = ?1 AND campaign_id = ?2 AND due_at <= ?3
                    ORDER BY due_at, id LIMIT ?4";
         self.read("due_records", move |db| {
-            all(db, sql, &[workspace.uuid().as_bytes(), campaign.uuid().as_bytes(), &now.micros(), &limit])
+            all(
+                db,
+                sql,
+                &[
+                    workspace.uuid().as_bytes(),
+                    campaign.uuid().as_bytes(),
+                    &now.micros(),
+                    &limit,
+                ],
+            )
         })
         .await
     }
@@ -336,8 +371,10 @@ impl Store for SqliteStore {
     ) -> Result<Option<UnixMicros>, StoreError> {
         let sql = "SELECT due_at FROM records WHERE workspace_id = ?1 AND campaign_id = ?2 AND due_at IS NOT NULL
                    ORDER BY due_at LIMIT 1";
-        self.read("next_due_at", move |db| moment(db, sql, &[workspace.uuid().as_bytes(), campaign.uuid().as_bytes()]))
-            .await
+        self.read("next_due_at", move |db| {
+            moment(db, sql, &[workspace.uuid().as_bytes(), campaign.uuid().as_bytes()])
+        })
+        .await
     }
 
     async fn known_numbers(
@@ -405,7 +442,11 @@ impl Store for SqliteStore {
             let mut entries = Vec::new();
             for phone in &phones {
                 let sql = "SELECT doc FROM do_not_call WHERE workspace_id = ?1 AND phone = ?2";
-                entries.extend(one::<DoNotCallEntry>(db, sql, &[workspace.as_bytes(), &phone.as_str()])?);
+                entries.extend(one::<DoNotCallEntry>(
+                    db,
+                    sql,
+                    &[workspace.as_bytes(), &phone.as_str()],
+                )?);
             }
             Ok(entries)
         })
@@ -416,9 +457,16 @@ impl Store for SqliteStore {
         self.read("do_not_call_list", move |db| {
             let workspace = workspace.uuid();
             let (limit, offset) = (slice.limit, i64::try_from(slice.offset).unwrap_or(i64::MAX));
-            let total = count(db, "SELECT count(*) FROM do_not_call WHERE workspace_id = ?1", &[workspace.as_bytes()])?;
+            let total = count(
+                db,
+                "SELECT count(*) FROM do_not_call WHERE workspace_id = ?1",
+                &[workspace.as_bytes()],
+            )?;
             let sql = "SELECT doc FROM do_not_call WHERE workspace_id = ?1 ORDER BY phone LIMIT ?2 OFFSET ?3";
-            Ok(Page { items: all(db, sql, &[workspace.as_bytes(), &limit, &offset])?, total })
+            Ok(Page {
+                items: all(db, sql, &[workspace.as_bytes(), &limit, &offset])?,
+                total,
+            })
         })
         .await
     }
@@ -431,7 +479,9 @@ impl Store for SqliteStore {
                 db.prepare_cached("SELECT value FROM counters WHERE workspace_id = ?1 AND name = ?2")?;
             let mut values = BTreeMap::new();
             for name in names {
-                let value = statement.query_row(params![workspace.as_bytes(), name], |row| row.get(0)).optional()?;
+                let value = statement
+                    .query_row(params![workspace.as_bytes(), name], |row| row.get(0))
+                    .optional()?;
                 values.extend(value.map(|value| (name, value)));
             }
             Ok(values)
@@ -477,13 +527,16 @@ impl Store for SqliteStore {
         id: DeliveryId,
     ) -> Result<Vec<DeliveryAttempt>, StoreError> {
         let sql = "SELECT doc FROM delivery_attempts WHERE workspace_id = ?1 AND id = ?2 ORDER BY number";
-        self.read("delivery_attempts", move |db| all(db, sql, &[workspace.uuid().as_bytes(), id.uuid().as_bytes()]))
-            .await
+        self.read("delivery_attempts", move |db| {
+            all(db, sql, &[workspace.uuid().as_bytes(), id.uuid().as_bytes()])
+        })
+        .await
     }
 
     async fn due_deliveries(&self, now: UnixMicros, limit: u32) -> Result<Vec<Delivery>, StoreError> {
         let sql = "SELECT doc FROM deliveries WHERE due_at <= ?1 ORDER BY due_at, workspace_id, id LIMIT ?2";
-        self.read("due_deliveries", move |db| all(db, sql, &[&now.micros(), &limit])).await
+        self.read("due_deliveries", move |db| all(db, sql, &[&now.micros(), &limit]))
+            .await
     }
 
     async fn next_delivery_due_at(&self) -> Result<Option<UnixMicros>, StoreError> {

@@ -14,8 +14,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
              applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
          ) STRICT",
     )?;
-    let found: i64 =
-        connection.query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))?;
+    let found: i64 = connection.query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| {
+        row.get(0)
+    })?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(OpenError::NewerSchema { found, known });

@@ -1,8 +1,9 @@
 //! The one writer: a thread that takes whatever requests have come while the disk was busy, runs them in one transaction,
 //! each transition in a savepoint of its own, and answers when that transaction is durable.
 //!
-//! A batch closes when the queue is empty, so a lone commit waits for nothing; or when it holds [`BATCH_TRANSITIONS`] or is
-//! [`BATCH_TIME`] old. After a batch of several requests the writer lingers a moment for the same askers to come again,
+//! A batch closes when the queue is empty, so a lone commit waits for nothing; or when it holds [`BATCH_TRANSITIONS`]; or
+//! when it is [`BATCH_TIME`] old and twice as old as the last flush took, so that at most a third of the time goes into
+//! flushing when there is much to do. After a batch of several requests the writer lingers a moment for the same askers to come again,
 //! or two halves of them would take turns, each paying for a disk flush of its own.
 
 use super::apply::{Numbers, apply, failed};
@@ -12,7 +13,7 @@ use crate::table::Prepared;
 use carillon_interfaces::store::{CommitError, StoreError};
 use rusqlite::Connection;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -21,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 const QUEUE: usize = 4096;
 /// Transitions in a batch, unless one request alone has more.
 const BATCH_TRANSITIONS: usize = 256;
-/// Age at which a batch is closed.
+/// Age to which a batch may always grow.
 const BATCH_TIME: Duration = Duration::from_millis(2);
 /// How long to linger for an asker of the batch before: long enough to wake a task, short beside a disk flush.
 const LINGER: Duration = Duration::from_micros(300);
@@ -48,9 +49,26 @@ impl Writer {
         let (queue, requests) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || Batches { connection, requests, numbers: Numbers::default(), askers_before: 1 }.run())
-            .map_err(|source| OpenError::File { path: "sqlite-writer".into(), source })?;
-        Ok(Self { queue: Some(queue), places: Arc::new(Semaphore::new(QUEUE)), thread: Some(thread), synchronous })
+            .spawn(move || {
+                Batches {
+                    connection,
+                    requests,
+                    numbers: Numbers::default(),
+                    askers_before: 1,
+                    flush_before: Duration::ZERO,
+                }
+                .run()
+            })
+            .map_err(|source| OpenError::File {
+                path: "sqlite-writer".into(),
+                source,
+            })?;
+        Ok(Self {
+            queue: Some(queue),
+            places: Arc::new(Semaphore::new(QUEUE)),
+            thread: Some(thread),
+            synchronous,
+        })
     }
 
     pub(super) const fn synchronous(&self) -> i64 {
@@ -62,9 +80,17 @@ impl Writer {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| stopped())?;
         queue_depth(Backend::Sqlite, QUEUE - self.places.available_permits());
         let (reply, results) = oneshot::channel();
-        let request = Request { transitions, reply, _place: place };
+        let request = Request {
+            transitions,
+            reply,
+            _place: place,
+        };
         // A permit is held, so there is room and this does not block.
-        self.queue.as_ref().ok_or_else(stopped)?.send(request).map_err(|_| stopped())?;
+        self.queue
+            .as_ref()
+            .ok_or_else(stopped)?
+            .send(request)
+            .map_err(|_| stopped())?;
         results.await.map_err(|_| stopped())
     }
 }
@@ -91,6 +117,8 @@ struct Batches {
     numbers: Numbers,
     /// Requests in the batch before.
     askers_before: usize,
+    /// How long its flush took.
+    flush_before: Duration,
 }
 
 /// Requests that were run and are not durable yet.
@@ -105,9 +133,15 @@ impl Batches {
         while let Ok(first) = self.requests.recv() {
             let started = Instant::now();
             let mut batch = Batch::default();
-            let begun = self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(&error));
-            self.collect(&mut batch, first, started, begun.clone());
+            let close_at = started + BATCH_TIME.max(self.flush_before * 2);
+            let begun = self
+                .connection
+                .execute_batch("BEGIN IMMEDIATE")
+                .map_err(|error| failed(&error));
+            self.collect(&mut batch, first, close_at, begun.clone());
+            let collected = Instant::now();
             let end = begun.and_then(|()| self.end());
+            self.flush_before = collected.elapsed();
             self.askers_before = batch.answers.len();
             batch_committed(Backend::Sqlite, batch.transitions, started.elapsed());
             batch.answer(end);
@@ -117,16 +151,20 @@ impl Batches {
         }
     }
 
-    fn collect(&mut self, batch: &mut Batch, first: Request, started: Instant, begun: Result<(), CommitError>) {
+    fn collect(&mut self, batch: &mut Batch, first: Request, close_at: Instant, begun: Result<(), CommitError>) {
         let mut next = Some(first);
         while let Some(request) = next {
             let results = match &begun {
-                Ok(()) => request.transitions.iter().map(|transition| self.run_one(transition)).collect(),
+                Ok(()) => request
+                    .transitions
+                    .iter()
+                    .map(|transition| self.run_one(transition))
+                    .collect(),
                 Err(error) => vec![Err(error.clone()); request.transitions.len()],
             };
             batch.transitions += request.transitions.len();
             batch.answers.push((request.reply, results));
-            next = if batch.transitions < BATCH_TRANSITIONS && started.elapsed() < BATCH_TIME {
+            next = if batch.transitions < BATCH_TRANSITIONS && Instant::now() < close_at {
                 self.next_request(batch.answers.len())
             } else {
                 None
@@ -137,10 +175,7 @@ impl Batches {
     fn next_request(&self, askers: usize) -> Option<Request> {
         match self.requests.try_recv() {
             Ok(request) => Some(request),
-            Err(TryRecvError::Empty) if askers < self.askers_before => match self.requests.recv_timeout(LINGER) {
-                Ok(request) => Some(request),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            },
+            Err(TryRecvError::Empty) if askers < self.askers_before => self.requests.recv_timeout(LINGER).ok(),
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
         }
     }
@@ -196,10 +231,127 @@ impl Batch {
     fn answer(self, end: Result<(), CommitError>) {
         for (reply, mut results) in self.answers {
             if let Err(error) = &end {
-                results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.clone()));
+                results
+                    .iter_mut()
+                    .filter(|result| result.is_ok())
+                    .for_each(|result| *result = Err(error.clone()));
             }
             // An asker that went away does not want to know.
             let _gone = reply.send(results);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Write;
+    use uuid::Uuid;
+
+    fn counter(name: &str) -> Prepared {
+        let write = Write::AddToCounter {
+            counter: name.to_owned(),
+            add: 1,
+            max: None,
+            floor: None,
+        };
+        Prepared {
+            workspace_id: Uuid::nil(),
+            writes: vec![write],
+        }
+    }
+
+    fn megabytes(count: usize) -> Prepared {
+        let entry = |n| Write::PutDoNotCall {
+            phone: format!("+{n}"),
+            doc: "x".repeat(1 << 20),
+        };
+        Prepared {
+            workspace_id: Uuid::nil(),
+            writes: (0..count).map(entry).collect(),
+        }
+    }
+
+    /// A database that may grow to about 4 MB, and a second connection to it.
+    fn small_disk(folder: &std::path::Path) -> (Writer, Connection) {
+        let path = folder.join("carillon.db");
+        let connect = || Connection::open(&path).unwrap();
+        let mut connection = connect();
+        connection.busy_timeout(Duration::from_millis(20)).unwrap();
+        let _mode: String = connection
+            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+            .unwrap();
+        super::super::schema::migrate(&mut connection).unwrap();
+        let _pages: i64 = connection
+            .query_row("PRAGMA max_page_count = 1000", [], |row| row.get(0))
+            .unwrap();
+        (Writer::start(connection).unwrap(), connect())
+    }
+
+    fn value(reader: &Connection, name: &str) -> i64 {
+        reader
+            .query_row(
+                "SELECT coalesce(sum(value), 0) FROM counters WHERE name = ?1",
+                [name],
+                |row| row.get(0),
+            )
+            .unwrap()
+    }
+
+    /// Whatever the results say about the others in the batch, the disk says the same, and the writer goes on.
+    #[tokio::test]
+    async fn a_full_disk_fails_what_does_not_fit_and_nothing_else_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, reader) = small_disk(folder.path());
+        let results = writer
+            .write(vec![counter("before"), megabytes(9), counter("after")])
+            .await
+            .unwrap();
+        assert!(matches!(results[1], Err(CommitError::Store(_))), "{results:?}");
+        for (name, result) in [("before", &results[0]), ("after", &results[2])] {
+            assert_eq!(value(&reader, name), i64::from(result.is_ok()), "{name}: {results:?}");
+        }
+        let entries: i64 = reader
+            .query_row("SELECT count(*) FROM do_not_call", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(entries, 0);
+        assert_eq!(
+            writer.write(vec![counter("later"), megabytes(1)]).await.unwrap(),
+            vec![Ok(()), Ok(())]
+        );
+        assert_eq!(value(&reader, "later"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_locked_out_fails_and_recovers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, reader) = small_disk(folder.path());
+        reader.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let results = writer.write(vec![counter("n")]).await.unwrap();
+        assert!(matches!(results[..], [Err(CommitError::Store(_))]), "{results:?}");
+        reader.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(writer.write(vec![counter("n")]).await.unwrap(), vec![Ok(())]);
+        assert_eq!(value(&reader, "n"), 1);
+    }
+
+    #[tokio::test]
+    async fn requests_that_come_together_are_flushed_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, reader) = small_disk(folder.path());
+        reader.execute_batch("BEGIN; SELECT count(*) FROM counters").unwrap();
+        let frames = || std::fs::metadata(folder.path().join("carillon.db-wal")).unwrap().len();
+        writer.write(vec![counter("n")]).await.unwrap();
+        let one = frames();
+        let many = (0..200).map(|_| writer.write(vec![counter("n")]));
+        assert!(
+            futures::future::join_all(many)
+                .await
+                .into_iter()
+                .all(|result| result.unwrap() == vec![Ok(())])
+        );
+        // Each flush writes the counter's page anew: 200 flushes would have written 200 pages.
+        assert!(frames() - one < 100 * 4096, "{} bytes", frames() - one);
+        reader.execute_batch("COMMIT").unwrap();
+        assert_eq!(value(&reader, "n"), 201);
     }
 }

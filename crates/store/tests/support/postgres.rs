@@ -32,18 +32,39 @@ impl Server {
         give_away(folder.path());
         let data = folder.path().join("data");
         let made = unprivileged(&binaries.join("initdb"))
-            .args(["--no-sync", "--auth=trust", "--username=carillon", "--encoding=UTF8", "--locale=C.UTF-8"])
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=carillon",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ])
             .arg(&data)
             .output()
             .unwrap();
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         let mut server = unprivileged(&binaries.join("postgres"));
         server.arg("-D").arg(&data).arg("-k").arg(folder.path());
-        server.args(["-c", "listen_addresses=", "-c", "max_connections=400", "-c", "logging_collector=off"]);
+        server.args([
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "max_connections=400",
+            "-c",
+            "logging_collector=off",
+        ]);
         server.args(settings.iter().flat_map(|setting| ["-c", setting]));
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let process = server.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let server = Self { folder, process, databases: AtomicU32::new(0) };
+        let server = Self {
+            folder,
+            process,
+            databases: AtomicU32::new(0),
+        };
         server.wait_until_it_listens().await;
         Some(server)
     }
@@ -66,7 +87,10 @@ impl Server {
 
     /// The URL of a database of this server.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://carillon@localhost/{database}?host={}", self.folder.path().display())
+        format!(
+            "postgres://carillon@localhost/{database}?host={}",
+            self.folder.path().display()
+        )
     }
 
     /// The URL of a new, empty database.

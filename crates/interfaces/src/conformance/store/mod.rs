@@ -110,5 +110,10 @@ where
     F: Future<Output = Arc<dyn Store>>,
 {
     let failing = failing(open).await;
-    assert!(failing.is_empty(), "{} of {} checks failed: {failing:#?}", failing.len(), CHECKS.len());
+    assert!(
+        failing.is_empty(),
+        "{} of {} checks failed: {failing:#?}",
+        failing.len(),
+        CHECKS.len()
+    );
 }

@@ -64,7 +64,11 @@ pub fn agent(workspace_id: WorkspaceId) -> Agent {
         workspace_id,
         id: AgentId::new(next_id()),
         name: "Reminder".into(),
-        variables: vec![VariableDeclaration { name: "name".into(), kind: "string".into(), default_value: None }],
+        variables: vec![VariableDeclaration {
+            name: "name".into(),
+            kind: "string".into(),
+            default_value: None,
+        }],
         script: announcement(),
         caller_id: Some(phone(1)),
         trunk_id: None,
@@ -78,13 +82,24 @@ pub fn agent(workspace_id: WorkspaceId) -> Agent {
 }
 
 fn announcement() -> Script {
-    Script::Announce { clip: ClipId::new(next_id()), times: 2, gap_ms: 500 }
+    Script::Announce {
+        clip: ClipId::new(next_id()),
+        times: 2,
+        gap_ms: 500,
+    }
 }
 
 /// A clip.
 pub fn clip(workspace_id: WorkspaceId) -> Clip {
     let id = ClipId::new(next_id());
-    Clip { workspace_id, id, name: "Welcome".into(), duration_ms: 2_000, created_at: at(0), version: 0 }
+    Clip {
+        workspace_id,
+        id,
+        name: "Welcome".into(),
+        duration_ms: 2_000,
+        created_at: at(0),
+        version: 0,
+    }
 }
 
 /// A trunk with a password.
@@ -96,7 +111,10 @@ pub fn trunk(workspace_id: WorkspaceId) -> Trunk {
         host: "sip.example.net".into(),
         port: 5060,
         transport: Transport::Udp,
-        credentials: Some(Credentials { username: "acme".into(), password: Secret::new("geheim") }),
+        credentials: Some(Credentials {
+            username: "acme".into(),
+            password: Secret::new("geheim"),
+        }),
         domain: None,
         caller_ids: vec![phone(1), phone(2)],
         number_format: NumberFormat::E164,
@@ -152,7 +170,12 @@ pub fn record(workspace_id: WorkspaceId, campaign_id: CampaignId) -> Record {
 
 /// The state of a record that waits until `due_at`.
 pub fn waiting(next: AttemptKind, due_at: UnixMicros) -> RecordState {
-    RecordState::Waiting(Waiting { next, scheduled_at: due_at, due_at, held_by: None })
+    RecordState::Waiting(Waiting {
+        next,
+        scheduled_at: due_at,
+        due_at,
+        held_by: None,
+    })
 }
 
 /// A call by itself, in a state.
@@ -161,7 +184,9 @@ pub fn call(workspace_id: WorkspaceId, state: CallState) -> Call {
     Call {
         workspace_id,
         id,
-        origin: Origin::Single { dialect: Dialect::Revrag },
+        origin: Origin::Single {
+            dialect: Dialect::Revrag,
+        },
         agent_id: AgentId::new(next_id()),
         trunk_id: None,
         from: Some(phone(1)),
@@ -272,7 +297,10 @@ pub fn delivery_attempt(delivery: &Delivery, number: u32) -> DeliveryAttempt {
         number,
         at: at(i64::from(number)),
         duration_ms: 12,
-        reply: Reply::Status { code: 503, retry_after_s: Some(5) },
+        reply: Reply::Status {
+            code: 503,
+            retry_after_s: Some(5),
+        },
     }
 }
 
@@ -294,7 +322,10 @@ pub fn api_key(workspace_id: WorkspaceId) -> ApiKey {
 
 /// A transition of these changes.
 pub fn transition(workspace_id: WorkspaceId, changes: impl IntoIterator<Item = Change>) -> Transition {
-    Transition { changes: changes.into_iter().collect(), ..Transition::new(workspace_id) }
+    Transition {
+        changes: changes.into_iter().collect(),
+        ..Transition::new(workspace_id)
+    }
 }
 
 /// Commits changes that must succeed.
@@ -334,5 +365,10 @@ pub fn put_campaign(campaign: &Campaign) -> Change {
 
 /// A change that adds to a counter.
 pub fn add(counter: &str, add: i64, max: Option<i64>, floor: Option<i64>) -> Change {
-    Change::AddToCounter { counter: counter.to_owned(), add, max, floor }
+    Change::AddToCounter {
+        counter: counter.to_owned(),
+        add,
+        max,
+        floor,
+    }
 }

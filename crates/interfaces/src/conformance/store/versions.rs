@@ -38,16 +38,26 @@ pub(super) async fn a_stale_version_changes_nothing(store: Arc<dyn Store>) {
     let record = inserted(&*store).await;
     put(&*store, record.workspace_id, [put_record(&record)]).await;
     for version in [1, 3, 99] {
-        let other = Record { version, follow_ups: 9, ..record.clone() };
+        let other = Record {
+            version,
+            follow_ups: 9,
+            ..record.clone()
+        };
         let result = try_put(&*store, record.workspace_id, [put_record(&other)]).await;
-        assert!(matches!(result, Err(CommitError::Stale(_))), "version {version}: {result:?}");
+        assert!(
+            matches!(result, Err(CommitError::Stale(_))),
+            "version {version}: {result:?}"
+        );
     }
     assert_eq!(stored(&*store, &record).await, Some(Record { version: 2, ..record }));
 }
 
 pub(super) async fn a_missing_row_is_stale_for_a_replacement(store: Arc<dyn Store>) {
     let ws = workspace_id();
-    let record = Record { version: 1, ..record(ws, campaign(ws).id) };
+    let record = Record {
+        version: 1,
+        ..record(ws, campaign(ws).id)
+    };
     let result = try_put(&*store, ws, [put_record(&record)]).await;
     assert!(matches!(result, Err(CommitError::Stale(_))), "{result:?}");
     assert_eq!(stored(&*store, &record).await, None);
@@ -55,7 +65,11 @@ pub(super) async fn a_missing_row_is_stale_for_a_replacement(store: Arc<dyn Stor
 
 pub(super) async fn an_id_that_exists_is_a_conflict(store: Arc<dyn Store>) {
     let record = inserted(&*store).await;
-    let again = Record { version: 0, follow_ups: 9, ..record.clone() };
+    let again = Record {
+        version: 0,
+        follow_ups: 9,
+        ..record.clone()
+    };
     let result = try_put(&*store, record.workspace_id, [put_record(&again)]).await;
     assert!(matches!(result, Err(CommitError::Conflict(_))), "{result:?}");
     assert_eq!(stored(&*store, &record).await, Some(record));
@@ -64,11 +78,20 @@ pub(super) async fn an_id_that_exists_is_a_conflict(store: Arc<dyn Store>) {
 pub(super) async fn a_transition_may_change_one_entity_twice(store: Arc<dyn Store>) {
     let ws = workspace_id();
     let first = record(ws, campaign(ws).id);
-    let second = Record { version: 1, follow_ups: 1, ..first.clone() };
+    let second = Record {
+        version: 1,
+        follow_ups: 1,
+        ..first.clone()
+    };
     put(&*store, ws, [put_record(&first), put_record(&second)]).await;
     assert_eq!(stored(&*store, &first).await, Some(Record { version: 2, ..second }));
 
-    let result = try_put(&*store, ws, [put_record(&record(ws, first.campaign_id)), put_record(&first)]).await;
+    let result = try_put(
+        &*store,
+        ws,
+        [put_record(&record(ws, first.campaign_id)), put_record(&first)],
+    )
+    .await;
     assert!(matches!(result, Err(CommitError::Conflict(_))), "{result:?}");
 }
 
@@ -76,12 +99,33 @@ pub(super) async fn a_transition_may_change_one_entity_twice(store: Arc<dyn Stor
 pub(super) async fn a_failing_transition_leaves_nothing_behind(store: Arc<dyn Store>) {
     let old = inserted(&*store).await;
     let ws = old.workspace_id;
-    let (new, call, delivery) = (record(ws, old.campaign_id), call(ws, CallState::Dialing), delivery(ws, at(0)));
-    put(&*store, ws, [Change::PutDoNotCall(Box::new(do_not_call(ws, phone(2)))), add("n", 3, None, None)]).await;
-    let changed = Record { state: RecordState::InProgress { call_id: call.id }, ..old.clone() };
+    let (new, call, delivery) = (
+        record(ws, old.campaign_id),
+        call(ws, CallState::Dialing),
+        delivery(ws, at(0)),
+    );
+    put(
+        &*store,
+        ws,
+        [
+            Change::PutDoNotCall(Box::new(do_not_call(ws, phone(2)))),
+            add("n", 3, None, None),
+        ],
+    )
+    .await;
+    let changed = Record {
+        state: RecordState::InProgress { call_id: call.id },
+        ..old.clone()
+    };
     let last_changes = [
-        put_record(&Record { version: 7, ..record(ws, old.campaign_id) }),
-        put_record(&Record { version: 0, ..old.clone() }),
+        put_record(&Record {
+            version: 7,
+            ..record(ws, old.campaign_id)
+        }),
+        put_record(&Record {
+            version: 0,
+            ..old.clone()
+        }),
         add("n", 1, Some(4), None),
     ];
     for last in last_changes {
@@ -108,7 +152,10 @@ pub(super) async fn a_failing_transition_leaves_nothing_behind(store: Arc<dyn St
         assert_eq!(store.next_delivery_due_at().await, Ok(None));
         assert_eq!(store.delivery_attempts(ws, delivery.id).await, Ok(vec![]));
         let do_not_call = store.do_not_call(ws, &[phone(1), phone(2)]).await.unwrap();
-        assert_eq!(do_not_call.iter().map(|entry| &entry.phone).collect::<Vec<_>>(), [&phone(2)]);
+        assert_eq!(
+            do_not_call.iter().map(|entry| &entry.phone).collect::<Vec<_>>(),
+            [&phone(2)]
+        );
         let counters = store.counters(ws, &["n".into(), "new".into()]).await.unwrap();
         assert_eq!(counters, BTreeMap::from([("n".to_owned(), 3)]));
         let counts = store.record_counts(ws, old.campaign_id).await.unwrap();
@@ -140,9 +187,24 @@ pub(super) async fn many_transitions_have_a_result_each(store: Arc<dyn Store>) {
     let results = store
         .commit_many(vec![
             transition(ws, [put_record(&first)]),
-            transition(ws, [put_record(&stale), put_record(&Record { version: 5, ..old.clone() })]),
+            transition(
+                ws,
+                [
+                    put_record(&stale),
+                    put_record(&Record {
+                        version: 5,
+                        ..old.clone()
+                    }),
+                ],
+            ),
             transition(foreign, [put_record(&fresh())]),
-            transition(ws, [put_record(&Record { version: 0, ..old.clone() })]),
+            transition(
+                ws,
+                [put_record(&Record {
+                    version: 0,
+                    ..old.clone()
+                })],
+            ),
             transition(ws, [add("full", 1, Some(0), None)]),
             transition(ws, [put_record(&last)]),
         ])
@@ -154,8 +216,14 @@ pub(super) async fn many_transitions_have_a_result_each(store: Arc<dyn Store>) {
     assert!(matches!(results[3], Err(CommitError::Conflict(_))), "{results:?}");
     assert_eq!(results[4], Err(CommitError::CounterBound("full".into())));
     assert_eq!(results[5], Ok(()));
-    let all = store.records(ws, old.campaign_id, None, Slice { offset: 0, limit: 9 }).await.unwrap();
-    assert_eq!(all.items.iter().map(|record| record.id).collect::<Vec<_>>(), [old.id, first.id, last.id]);
+    let all = store
+        .records(ws, old.campaign_id, None, Slice { offset: 0, limit: 9 })
+        .await
+        .unwrap();
+    assert_eq!(
+        all.items.iter().map(|record| record.id).collect::<Vec<_>>(),
+        [old.id, first.id, last.id]
+    );
 }
 
 pub(super) async fn many_transitions_see_those_before_them(store: Arc<dyn Store>) {
@@ -175,14 +243,40 @@ pub(super) async fn many_transitions_see_those_before_them(store: Arc<dyn Store>
 pub(super) async fn rivals_for_one_version_have_one_winner(store: Arc<dyn Store>) {
     let record = inserted(&*store).await;
     let rivals = (0..20).map(|n| {
-        let (store, rival) = (Arc::clone(&store), Record { follow_ups: n, ..record.clone() });
+        let (store, rival) = (
+            Arc::clone(&store),
+            Record {
+                follow_ups: n,
+                ..record.clone()
+            },
+        );
         tokio::spawn(async move { (n, try_put(&*store, rival.workspace_id, [put_record(&rival)]).await) })
     });
-    let results: Vec<_> = futures::future::join_all(rivals).await.into_iter().map(Result::unwrap).collect();
-    let winners: Vec<_> = results.iter().filter(|(_, result)| result.is_ok()).map(|(n, _)| *n).collect();
+    let results: Vec<_> = futures::future::join_all(rivals)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let winners: Vec<_> = results
+        .iter()
+        .filter(|(_, result)| result.is_ok())
+        .map(|(n, _)| *n)
+        .collect();
     assert_eq!(winners.len(), 1, "{results:?}");
-    assert!(results.iter().all(|(_, result)| matches!(result, Ok(()) | Err(CommitError::Stale(_)))), "{results:?}");
-    assert_eq!(stored(&*store, &record).await, Some(Record { follow_ups: winners[0], version: 2, ..record }));
+    assert!(
+        results
+            .iter()
+            .all(|(_, result)| matches!(result, Ok(()) | Err(CommitError::Stale(_)))),
+        "{results:?}"
+    );
+    assert_eq!(
+        stored(&*store, &record).await,
+        Some(Record {
+            follow_ups: winners[0],
+            version: 2,
+            ..record
+        })
+    );
 }
 
 macro_rules! at_version {
@@ -218,10 +312,22 @@ pub(super) async fn every_entity_survives_the_round_trip(store: Arc<dyn Store>) 
         assert_eq!(store.agent(ws, agent.id).await, Ok(Some(at_version!(version, agent))));
         assert_eq!(store.clip(ws, clip.id).await, Ok(Some(at_version!(version, clip))));
         assert_eq!(store.trunk(ws, trunk.id).await, Ok(Some(at_version!(version, trunk))));
-        assert_eq!(store.campaign(ws, campaign.id).await, Ok(Some(at_version!(version, campaign))));
-        assert_eq!(store.record(ws, record.id).await, Ok(Some(at_version!(version, record))));
+        assert_eq!(
+            store.campaign(ws, campaign.id).await,
+            Ok(Some(at_version!(version, campaign)))
+        );
+        assert_eq!(
+            store.record(ws, record.id).await,
+            Ok(Some(at_version!(version, record)))
+        );
         assert_eq!(store.call(ws, call.id).await, Ok(Some(at_version!(version, call))));
-        assert_eq!(store.endpoint(ws, endpoint.id).await, Ok(Some(at_version!(version, endpoint))));
-        assert_eq!(store.delivery(ws, delivery.id).await, Ok(Some(at_version!(version, delivery))));
+        assert_eq!(
+            store.endpoint(ws, endpoint.id).await,
+            Ok(Some(at_version!(version, endpoint)))
+        );
+        assert_eq!(
+            store.delivery(ws, delivery.id).await,
+            Ok(Some(at_version!(version, delivery)))
+        );
     }
 }
