@@ -109,7 +109,8 @@ fn modules() -> PathBuf {
 async fn a_soft_phone_hears_our_tone_and_we_record_its_own() {
     let number = numbers(72_000_000, 1);
     let phone = SoftPhone::start(&number[0]).await;
-    let server = Installation::new().start().await;
+    let installation = Installation::new();
+    let server = installation.start().await;
     let api = &server.api;
     let clip = api.clip("prompt", &Wav::tone(PROMPT_HZ, 2_000)).await;
     let agent = api.agent(announce(&clip), 20).await;

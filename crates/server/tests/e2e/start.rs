@@ -86,7 +86,7 @@ async fn a_second_server_on_the_same_data_is_refused() {
     let mut command = std::process::Command::new("timeout");
     command
         .arg("20")
-        .arg(crate::harness::server::CARILLON)
+        .arg(crate::harness::server::carillon())
         .args(["serve", "--data"])
         .arg(&installation.data)
         .envs(elsewhere);

@@ -186,12 +186,7 @@ impl Api {
     /// Adds a receiver of RevRag's webhooks.
     pub(crate) async fn endpoint(&self, url: &str, secret: &str) -> String {
         let endpoint = json!({"url": url, "secret": secret, "dialect": "revrag"});
-        id_of(
-            &self
-                .native(Method::POST, "/endpoints", Some(&endpoint))
-                .await
-                .ok(),
-        )
+        id_of(&self.native(Method::POST, "/endpoints", Some(&endpoint)).await.ok())
     }
 
     /// Pushes numbers and returns their run ids; all must be accepted.

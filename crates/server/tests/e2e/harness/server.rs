@@ -11,8 +11,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The program under test.
-pub(crate) const CARILLON: &str = env!("CARGO_BIN_EXE_carillon");
+/// The program under test: the one that was built with these tests, or another that the environment names.
+pub(crate) fn carillon() -> PathBuf {
+    std::env::var_os("CARILLON_TESTED_PROGRAM")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_carillon")), PathBuf::from)
+}
 
 /// A data folder and fixed addresses: what stays when the process dies.
 pub(crate) struct Installation {
@@ -58,7 +61,7 @@ impl Installation {
 
     /// The command that starts it.
     pub(crate) fn command(&self, variables: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(CARILLON);
+        let mut command = Command::new(carillon());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("CARILLON_") {
                 command.env_remove(name);
@@ -115,7 +118,10 @@ impl Installation {
             }
         };
         let said: Value = serde_json::from_str(&line).expect("one line of JSON");
-        let base_url = said["listening"].as_str().expect("an address").to_owned();
+        let base_url = said["listening"]
+            .as_str()
+            .unwrap_or_else(|| panic!("carillon says {line}"))
+            .to_owned();
         server(Api::with_credentials_of(&self.data, base_url))
     }
 }

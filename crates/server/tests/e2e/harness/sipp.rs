@@ -39,7 +39,8 @@ impl Sipp {
         let file = folder.join(format!("{scenario}.xml"));
         assert!(file.exists(), "{} is missing", file.display());
         for _ in 0..5 {
-            let (port, media) = (ports::free(), ports::free());
+            let port = ports::free();
+            let media = port + 2;
             let mut child = Command::new("sipp")
                 .current_dir(&folder)
                 .arg("-sf")
