@@ -390,7 +390,7 @@ impl CallTask {
     }
 
     async fn play(&mut self, phrase: Phrase) {
-        let samples = self.far_end.phrases.samples(phrase);
+        let samples = self.far_end.phrases.samples(phrase).await;
         let length = Duration::from_millis(samples.len() as u64 / 8);
         self.playback_over = Some(Instant::now() + length + PLAYBACK_GRACE);
         self.command(FarEndCommand::PlaySamples(samples)).await;

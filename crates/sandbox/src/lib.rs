@@ -123,7 +123,7 @@ impl std::fmt::Debug for Sandbox {
     }
 }
 
-/// Starts a far end: makes its phrases, then takes calls.
+/// Starts a far end. Its phrases are made meanwhile: a call that comes first waits for those it needs.
 ///
 /// # Errors
 /// Its address, folder or log cannot be used.
@@ -152,7 +152,7 @@ pub async fn start(config: SandboxConfig) -> Result<Sandbox, StartError> {
     let stop = CancellationToken::new();
     let far_end = Arc::new(FarEnd {
         media,
-        phrases: PhraseBook::make(config.voice, config.seed).await,
+        phrases: PhraseBook::new(config.voice, config.seed),
         log: Arc::new(log),
         recordings,
         seed: config.seed,
@@ -162,6 +162,10 @@ pub async fn start(config: SandboxConfig) -> Result<Sandbox, StartError> {
         sip,
     });
     let calls = TaskTracker::new();
+    calls.spawn({
+        let (far_end, stop) = (Arc::clone(&far_end), stop.clone());
+        async move { stop.run_until_cancelled(far_end.phrases.make_all()).await }
+    });
     let incoming = far_end.sip.accept(WAITING_MAX).await;
     calls.spawn(far_end::take_calls(Arc::clone(&far_end), incoming, calls.clone()));
     Ok(Sandbox { far_end, calls, stop })

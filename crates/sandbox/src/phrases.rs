@@ -1,8 +1,9 @@
-//! What the far end says, as samples that are made when the sandbox starts: nothing binary is kept in the repository.
+//! What the far end says, as samples that are made while the sandbox starts: nothing binary is kept in the repository.
 
 use crate::speech::{self, Voice};
 use carillon_media::{SAMPLE_RATE, tone};
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// Something to be heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,36 +68,44 @@ impl Phrase {
     }
 }
 
-/// All phrases, 8,000 samples a second.
+/// All phrases, 8,000 samples a second, each made when it is first asked for.
 pub(crate) struct PhraseBook {
-    samples: Vec<Arc<[i16]>>,
+    voice: Voice,
+    seed: u64,
+    samples: [OnceCell<Arc<[i16]>>; Phrase::ALL.len()],
 }
 
 impl PhraseBook {
-    /// Makes them. With [`Voice::Auto`] each phrase falls back to synthetic sound by itself.
-    pub(crate) async fn make(voice: Voice, seed: u64) -> Self {
-        let mut samples = Vec::with_capacity(Phrase::ALL.len());
-        for phrase in Phrase::ALL {
-            samples.push(make(phrase, voice, seed).await.into());
+    /// A book of phrases that are still to be made. With [`Voice::Auto`] each falls back to synthetic sound by itself.
+    pub(crate) fn new(voice: Voice, seed: u64) -> Self {
+        Self {
+            voice,
+            seed,
+            samples: std::array::from_fn(|_| OnceCell::new()),
         }
-        Self { samples }
     }
 
-    pub(crate) fn samples(&self, phrase: Phrase) -> Arc<[i16]> {
-        self.samples
-            .get(phrase as usize)
-            .cloned()
-            .unwrap_or_else(|| Arc::new([]))
+    /// Makes all that have not been made yet.
+    pub(crate) async fn make_all(&self) {
+        for phrase in Phrase::ALL {
+            self.samples(phrase).await;
+        }
     }
-}
 
-async fn make(phrase: Phrase, voice: Voice, seed: u64) -> Vec<i16> {
-    match phrase {
-        Phrase::Beep => tone::sine(1_000.0, 9_000, 500),
-        Phrase::Ringback => ringback(),
-        Phrase::Hum => speech::hum(),
-        Phrase::NoisyTalk => speech::with_noise(&speech::say(phrase.text(), voice, seed).await, seed),
-        _ => speech::say(phrase.text(), voice, seed).await,
+    pub(crate) async fn samples(&self, phrase: Phrase) -> Arc<[i16]> {
+        let made = self.samples[phrase as usize].get_or_init(|| async { self.make(phrase).await.into() });
+        Arc::clone(made.await)
+    }
+
+    async fn make(&self, phrase: Phrase) -> Vec<i16> {
+        let seed = self.seed;
+        match phrase {
+            Phrase::Beep => tone::sine(1_000.0, 9_000, 500),
+            Phrase::Ringback => ringback(),
+            Phrase::Hum => speech::hum(),
+            Phrase::NoisyTalk => speech::with_noise(&speech::say(phrase.text(), self.voice, seed).await, seed),
+            _ => speech::say(phrase.text(), self.voice, seed).await,
+        }
     }
 }
 
@@ -118,13 +127,13 @@ mod tests {
     #[tokio::test]
     async fn every_phrase_is_heard_and_says_the_same_under_the_same_seed() {
         let (book, again, other) = (
-            PhraseBook::make(Voice::Synthetic, 7).await,
-            PhraseBook::make(Voice::Synthetic, 7).await,
-            PhraseBook::make(Voice::Synthetic, 8).await,
+            PhraseBook::new(Voice::Synthetic, 7),
+            PhraseBook::new(Voice::Synthetic, 7),
+            PhraseBook::new(Voice::Synthetic, 8),
         );
         for (index, phrase) in Phrase::ALL.into_iter().enumerate() {
             assert_eq!(phrase as usize, index);
-            let samples = book.samples(phrase);
+            let samples = book.samples(phrase).await;
             let seconds = samples.len() as f64 / f64::from(SAMPLE_RATE);
             assert!((0.3..16.0).contains(&seconds), "{phrase:?}: {seconds} s");
             assert!(
@@ -132,9 +141,9 @@ mod tests {
                 "{phrase:?}: {}",
                 loudness(&samples)
             );
-            assert_eq!(samples, again.samples(phrase), "{phrase:?}");
+            assert_eq!(samples, again.samples(phrase).await, "{phrase:?}");
             assert!(
-                phrase.text().is_empty() || samples != other.samples(phrase),
+                phrase.text().is_empty() || samples != other.samples(phrase).await,
                 "{phrase:?}"
             );
         }
@@ -142,12 +151,13 @@ mod tests {
 
     #[tokio::test]
     async fn noise_goes_on_between_words() {
-        let book = PhraseBook::make(Voice::Synthetic, 7).await;
-        let quietest = |phrase| {
-            let samples: Arc<[i16]> = book.samples(phrase);
-            samples.chunks(800).map(loudness).fold(f64::MAX, f64::min)
-        };
-        assert!(quietest(Phrase::NoisyTalk) > 300.0, "{}", quietest(Phrase::NoisyTalk));
-        assert!(quietest(Phrase::Greeting) < 50.0, "{}", quietest(Phrase::Greeting));
+        let book = PhraseBook::new(Voice::Synthetic, 7);
+        let quietest = |samples: Arc<[i16]>| samples.chunks(800).map(loudness).fold(f64::MAX, f64::min);
+        let (noisy, clear) = (
+            book.samples(Phrase::NoisyTalk).await,
+            book.samples(Phrase::Greeting).await,
+        );
+        let (noisy, clear) = (quietest(noisy), quietest(clear));
+        assert!(noisy > 300.0 && clear < 50.0, "{noisy} {clear}");
     }
 }

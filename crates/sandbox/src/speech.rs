@@ -31,7 +31,13 @@ pub(crate) async fn say(text: &str, voice: Voice, seed: u64) -> Vec<i16> {
             Err(reason) => tracing::debug!(reason, "no espeak-ng: the sandbox speaks without words"),
         }
     }
-    synthetic(text, seed)
+    let text = text.to_owned();
+    aside(move || synthetic(&text, seed)).await.unwrap_or_default()
+}
+
+/// Computes away from the tasks that answer calls. `None` if the program is ending.
+async fn aside<T: Send + 'static>(compute: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(compute).await.ok()
 }
 
 async fn espeak(text: &str) -> Result<Vec<i16>, String> {
@@ -45,7 +51,7 @@ async fn espeak(text: &str) -> Result<Vec<i16>, String> {
         .map_err(|_| "it takes too long".to_owned())?
         .map_err(|error| error.to_string())?;
     let (rate, samples) = read_wav(&output.stdout).ok_or("its output is no WAV of one channel")?;
-    let resampled = resample(&samples, rate);
+    let resampled = aside(move || resample(&samples, rate)).await.unwrap_or_default();
     if resampled.len() < SAMPLE_RATE as usize / 5 {
         Err("it says nothing".to_owned())
     } else {
