@@ -16,8 +16,15 @@ pub use renderer::Renderer;
 pub use state::{ClipAudio, ClipAudioError, ConvertedClip, DialectState, RecordingUrls, SandboxNumber};
 
 use axum::Router;
+use axum::http::Uri;
+use axum::response::Response;
 
-/// Every dialect's routes, each below its own prefix, with that dialect's errors for unknown paths and wrong methods.
+/// Every dialect's routes, each below its own prefix, and an answer to every other path: in the style of the dialect that
+/// owns its beginning, else in our own.
 pub fn router(state: DialectState) -> Router {
-    Router::new().merge(revrag::router(state.clone())).merge(native::router(state))
+    Router::new().merge(revrag::router(state.clone())).merge(native::router(state)).fallback(unknown_path)
+}
+
+async fn unknown_path(uri: Uri) -> Response {
+    problem_response(uri.path(), Problem::NotFound)
 }

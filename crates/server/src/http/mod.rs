@@ -16,11 +16,9 @@ pub(crate) use audio::Audio;
 pub(crate) use links::SignedRecordingLinks;
 pub(crate) use wav::mono_file;
 
-use axum::extract::Request;
-use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use carillon_dialects::{DialectState, Problem, problem_response};
+use carillon_dialects::DialectState;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -49,14 +47,9 @@ pub(crate) fn router(state: HttpState) -> Router {
         .merge(carillon_dialects::router(dialects).layer(middleware::from_fn(layers::limit_time)))
         .merge(recordings::router(app.clone(), links, audio))
         .merge(health::router(app, metrics))
-        .fallback(unknown_path)
         .layer(RequestBodyLimitLayer::new(body_limit_bytes))
         .layer(middleware::from_fn(move |request, next| layers::limit_body(body_limit_bytes, request, next)))
         .layer(middleware::from_fn(layers::observe))
-}
-
-async fn unknown_path(request: Request) -> Response {
-    problem_response(request.uri().path(), Problem::NotFound)
 }
 
 /// What a person sees who opens the address in a browser.
