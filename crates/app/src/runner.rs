@@ -248,6 +248,18 @@ impl App {
     ) -> Result<(), StoreError> {
         let now = self.now();
         let store = self.store();
+        let mut loaded = self.load_lines(campaign, lines).await?;
+        if let Some(trunk) = &loaded.trunk {
+            let rate = rates.entry(trunk.id).or_default();
+            loaded.starts_allowed = rate.allowed(trunk.calls_per_second, now);
+            loaded.next_start_at = rate.next_start_at(trunk.calls_per_second, now);
+        }
+        // Records are read only for a campaign that can dial one now: with many campaigns, most looks are for the others.
+        let closed = decide(&loaded.view(campaign), &[], now);
+        if !closed.held.is_empty() {
+            next.by(closed.wake_at);
+            return Ok(());
+        }
         let limit = campaign.policy.max_concurrent_calls.saturating_add(LOOK_AHEAD).min(512);
         let due = store
             .due_records(campaign.workspace_id, campaign.id, now, limit)
@@ -256,12 +268,7 @@ impl App {
             next.by(store.next_due_at(campaign.workspace_id, campaign.id).await?);
             return Ok(());
         }
-        let mut loaded = self.load_view(campaign, &due, lines, now).await?;
-        if let Some(trunk) = &loaded.trunk {
-            let rate = rates.entry(trunk.id).or_default();
-            loaded.starts_allowed = rate.allowed(trunk.calls_per_second, now);
-            loaded.next_start_at = rate.next_start_at(trunk.calls_per_second, now);
-        }
+        self.load_callees(&mut loaded, campaign, &due, now).await?;
         let view = loaded.view(campaign);
         let decision = decide(&view, &due, now);
         next.by(decision.wake_at);
@@ -336,6 +343,7 @@ impl App {
         }
     }
 
+    /// What a decision about these records needs.
     pub(crate) async fn load_view(
         &self,
         campaign: &Campaign,
@@ -343,6 +351,13 @@ impl App {
         lines: &LinesInUse,
         now: UnixMicros,
     ) -> Result<LoadedView, StoreError> {
+        let mut loaded = self.load_lines(campaign, lines).await?;
+        self.load_callees(&mut loaded, campaign, records, now).await?;
+        Ok(loaded)
+    }
+
+    /// Agent, trunk and lines.
+    async fn load_lines(&self, campaign: &Campaign, lines: &LinesInUse) -> Result<LoadedView, StoreError> {
         let store = self.store();
         let id = campaign.workspace_id;
         let workspace = store.workspace(id).await?;
@@ -352,21 +367,6 @@ impl App {
             .as_ref()
             .and_then(|workspace| choose(workspace, &trunks, campaign.policy.trunk_id))
             .cloned();
-        let phones: Vec<PhoneNumber> = records.iter().map(|record| record.phone.clone()).collect();
-        let entries = store.do_not_call(id, &phones).await?;
-        let mut calls_today = BTreeMap::new();
-        if campaign.policy.max_calls_per_number_per_day.is_some() {
-            let names: BTreeMap<String, &PhoneNumber> = phones
-                .iter()
-                .filter_map(|phone| daily_counter(&campaign.policy.window.zone, phone, now).map(|name| (name, phone)))
-                .collect();
-            let wanted: Vec<String> = names.keys().cloned().collect();
-            for (name, count) in store.counters(id, &wanted).await? {
-                if let Some(phone) = names.get(&name) {
-                    calls_today.insert((*phone).clone(), u32::try_from(count).unwrap_or(u32::MAX));
-                }
-            }
-        }
         Ok(LoadedView {
             trunk_live: trunk
                 .as_ref()
@@ -376,12 +376,39 @@ impl App {
             workspace_live: lines.workspaces.get(&id).copied().unwrap_or(0),
             starts_allowed: trunk.as_ref().map_or(0, |trunk| trunk.calls_per_second),
             next_start_at: None,
-            do_not_call: entries.into_iter().map(|entry| (entry.phone.clone(), entry)).collect(),
-            calls_today,
+            do_not_call: BTreeMap::new(),
+            calls_today: BTreeMap::new(),
             workspace,
             agent,
             trunk,
         })
+    }
+
+    /// The do-not-call list and today's calls, for the numbers of these records.
+    async fn load_callees(
+        &self,
+        loaded: &mut LoadedView,
+        campaign: &Campaign,
+        records: &[Record],
+        now: UnixMicros,
+    ) -> Result<(), StoreError> {
+        let (store, id) = (self.store(), campaign.workspace_id);
+        let phones: Vec<PhoneNumber> = records.iter().map(|record| record.phone.clone()).collect();
+        let entries = store.do_not_call(id, &phones).await?;
+        loaded.do_not_call = entries.into_iter().map(|entry| (entry.phone.clone(), entry)).collect();
+        if campaign.policy.max_calls_per_number_per_day.is_some() {
+            let names: BTreeMap<String, &PhoneNumber> = phones
+                .iter()
+                .filter_map(|phone| daily_counter(&campaign.policy.window.zone, phone, now).map(|name| (name, phone)))
+                .collect();
+            let wanted: Vec<String> = names.keys().cloned().collect();
+            for (name, count) in store.counters(id, &wanted).await? {
+                if let Some(phone) = names.get(&name) {
+                    loaded.calls_today.insert((*phone).clone(), u32::try_from(count).unwrap_or(u32::MAX));
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn dispatch_single_calls(
