@@ -275,8 +275,8 @@ cases! {
     retransmitted_200: Case::new("retransmitted_200", Udp, HUNG_UP).long_prompt();
     forked_18x: Case::new("forked_18x", Udp, ANSWERED);
     forked_200: Case::new("forked_200", Udp, HUNG_UP).long_prompt();
-    cancel_that_loses_the_race_over_udp: Case::new("cancel_loses", Udp, with_code(NOT_PICKED, 200)).ring_timeout_s(5);
-    cancel_that_loses_the_race_over_tcp: Case::new("cancel_loses", Tcp, with_code(NOT_PICKED, 200)).ring_timeout_s(5);
+    cancel_that_loses_the_race_over_udp: Case::new("cancel_loses", Udp, Told { sip_code: None, ..NOT_PICKED }).ring_timeout_s(5);
+    cancel_that_loses_the_race_over_tcp: Case::new("cancel_loses", Tcp, Told { sip_code: None, ..NOT_PICKED }).ring_timeout_s(5);
     reinvite_hold_and_resume_over_udp: Case::new("reinvite_hold", Udp, HUNG_UP).long_prompt();
     reinvite_hold_and_resume_over_tcp: Case::new("reinvite_hold", Tcp, HUNG_UP).long_prompt();
     reinvite_move: Case::new("reinvite_move", Udp, HUNG_UP).long_prompt();
