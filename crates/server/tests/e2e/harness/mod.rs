@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod far_end;
+pub(crate) mod pcap;
 pub(crate) mod ports;
 pub(crate) mod receiver;
 pub(crate) mod rtp;

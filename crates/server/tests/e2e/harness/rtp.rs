@@ -38,6 +38,18 @@ pub(crate) fn target_of(sdp: &str) -> Option<SocketAddr> {
     format!("{address}:{port}").parse().ok()
 }
 
+/// The packets of `sound` over some time, each with its moment.
+pub(crate) fn packets(sound: Sound, length: Duration) -> Vec<(Duration, Vec<u8>)> {
+    let frames = u32::try_from(length.as_millis() / FRAME.as_millis()).expect("a short sound");
+    let mut made: Vec<(Duration, Vec<u8>)> = Vec::new();
+    for frame in 0..frames {
+        let at = FRAME * frame;
+        let sequence = u16::try_from(made.len()).expect("a short sound");
+        made.extend(packet(sound, at, frame, sequence).map(|packet| (at, packet)));
+    }
+    made
+}
+
 /// Sends `sound` to `target` and hands over each payload that comes, until the task is aborted.
 pub(crate) async fn talk(socket: &UdpSocket, target: Option<SocketAddr>, sound: Sound, mut heard: impl FnMut(Vec<u8>)) {
     let started = Instant::now();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
@@ -30,19 +31,27 @@ pub(crate) struct Sipp {
     pub(crate) addr: SocketAddr,
     child: Child,
     scenario: String,
+    _folder: TempDir,
 }
 
 impl Sipp {
     /// Starts SIPp as the called side and waits until its socket is there.
     pub(crate) async fn start(scenario: &str, transport: Transport) -> Self {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/sipp");
-        let file = folder.join(format!("{scenario}.xml"));
+        Self::start_with(scenario, transport, &[]).await
+    }
+
+    /// Starts a SIPp that finds these RTP packets as `sound.pcap`.
+    pub(crate) async fn start_with(scenario: &str, transport: Transport, sound: &[(Duration, Vec<u8>)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("sound.pcap"), super::pcap::file(sound)).expect("a file");
+        let scenarios = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/sipp");
+        let file = scenarios.join(format!("{scenario}.xml"));
         assert!(file.exists(), "{} is missing", file.display());
         for _ in 0..5 {
             let port = ports::free();
             let media = port + 2;
             let mut child = Command::new("sipp")
-                .current_dir(&folder)
+                .current_dir(folder.path())
                 .arg("-sf")
                 .arg(&file)
                 .args([
@@ -80,6 +89,7 @@ impl Sipp {
                         addr: SocketAddr::from(([127, 0, 0, 1], port)),
                         child,
                         scenario: scenario.to_owned(),
+                        _folder: folder,
                     };
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
