@@ -4,10 +4,9 @@ use crate::App;
 use crate::call_task::CallControl;
 use crate::trunk_choice::choose;
 use carillon_domain::agent::Variables;
-use carillon_domain::call::{Call, CallInput, CallState, Origin, QUEUE_LIFETIME};
+use carillon_domain::call::{Call, CallInput, CallState, Origin};
 use carillon_domain::ids::{AgentId, CallId, WorkspaceId};
 use carillon_domain::phone::{self, PhoneNumber};
-use carillon_domain::script::ScriptResult;
 use carillon_domain::transition::{Change, Effect, Transition};
 use carillon_domain::webhook::Dialect;
 use carillon_interfaces::store::{CommitError, StoreError};
@@ -82,40 +81,13 @@ impl App {
         if agent.caller_id.is_none() && trunk.caller_ids.is_empty() {
             return Err(SingleRefusal::NoCallerId);
         }
-        let now = self.now();
+        let origin = Origin::Single {
+            dialect: single.dialect,
+        };
         let call = Call {
-            workspace_id,
-            id: CallId::new(self.next_id()),
-            origin: Origin::Single {
-                dialect: single.dialect,
-            },
-            agent_id: agent.id,
-            trunk_id: None,
-            from: None,
-            to: single.to,
-            script: agent.script.clone(),
             variables: agent.complete_variables(&single.variables),
             custom_metadata: single.custom_metadata,
-            app_user_id: None,
-            app_session_id: None,
-            record_call: agent.record_calls,
-            ring_timeout_s: agent.ring_timeout_s,
-            max_duration_s: agent.max_duration_s,
-            state: CallState::Queued,
-            deadline: Some(now + QUEUE_LIFETIME),
-            created_at: now,
-            dialing_at: None,
-            ringing_at: None,
-            early_media: false,
-            answered_at: None,
-            ended_at: None,
-            dialog: None,
-            end: None,
-            result: ScriptResult::default(),
-            recording: None,
-            sound_closed: false,
-            unknown_settled_by: None,
-            version: 0,
+            ..Call::queued(&agent, CallId::new(self.next_id()), origin, single.to, self.now())
         };
         let transition = Transition::new(workspace_id).with(Change::PutCall(Box::new(call.clone())));
         self.commit(transition).await.map_err(|error| match error {

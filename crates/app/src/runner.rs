@@ -404,7 +404,9 @@ impl App {
             let wanted: Vec<String> = names.keys().cloned().collect();
             for (name, count) in store.counters(id, &wanted).await? {
                 if let Some(phone) = names.get(&name) {
-                    loaded.calls_today.insert((*phone).clone(), u32::try_from(count).unwrap_or(u32::MAX));
+                    loaded
+                        .calls_today
+                        .insert((*phone).clone(), u32::try_from(count).unwrap_or(u32::MAX));
                 }
             }
         }

@@ -120,9 +120,7 @@ impl Call {
                 Outcome::NotConnected,
                 reason.as_deref().unwrap_or("BYE before an answer"),
             ),
-            (S::Dialing, I::LocalHangUp { confirmed }) => {
-                call.gone(now, Outcome::NotConnected, ended_by_us(confirmed))
-            }
+            (S::Dialing, I::LocalHangUp { confirmed }) => call.gone(now, Outcome::NotConnected, ended_by_us(confirmed)),
             // The ring time-out, with a 200 that crossed our CANCEL.
             (S::Ringing, I::LocalHangUp { confirmed }) => call.gone(now, Outcome::NoAnswer, ended_by_us(confirmed)),
             (S::Dialing | S::Ringing, I::Recovered) => call.orphan(now, Outcome::Unknown),

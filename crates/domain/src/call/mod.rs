@@ -14,7 +14,7 @@ pub use dialog::{DialogFacts, SipIdentity};
 pub use handle::{CallInput, CallStep, DIAL_GRACE, HANG_UP_DEADLINE, POST_CALL_DEADLINE, QUEUE_LIFETIME};
 pub use outcome::{CallFailure, Outcome, RetryCondition, WireState};
 
-use crate::agent::Variables;
+use crate::agent::{Agent, Variables};
 use crate::campaign::Gate;
 use crate::ids::{AgentId, CallId, CampaignId, RecordId, TrunkId, WorkspaceId};
 use crate::phone::PhoneNumber;
@@ -192,6 +192,42 @@ pub struct Recording {
 }
 
 impl Call {
+    /// A call of this agent that waits for a line: nothing has happened to it yet.
+    pub fn queued(agent: &Agent, id: CallId, origin: Origin, to: PhoneNumber, now: UnixMicros) -> Self {
+        Self {
+            workspace_id: agent.workspace_id,
+            id,
+            origin,
+            agent_id: agent.id,
+            trunk_id: None,
+            from: None,
+            to,
+            script: agent.script.clone(),
+            variables: Variables::default(),
+            custom_metadata: None,
+            app_user_id: None,
+            app_session_id: None,
+            record_call: agent.record_calls,
+            ring_timeout_s: agent.ring_timeout_s,
+            max_duration_s: agent.max_duration_s,
+            state: CallState::Queued,
+            deadline: Some(now + QUEUE_LIFETIME),
+            created_at: now,
+            dialing_at: None,
+            ringing_at: None,
+            early_media: false,
+            answered_at: None,
+            ended_at: None,
+            dialog: None,
+            end: None,
+            result: ScriptResult::default(),
+            recording: None,
+            sound_closed: false,
+            unknown_settled_by: None,
+            version: 0,
+        }
+    }
+
     /// The campaign, if one made it.
     pub fn campaign_id(&self) -> Option<CampaignId> {
         match self.origin {

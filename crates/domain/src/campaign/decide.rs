@@ -3,12 +3,11 @@
 use super::calling_window::{Opening, Weekday, ZoneName, local_date, next_common_opening};
 use super::{Campaign, CampaignStatus, Gate, Held};
 use crate::agent::Agent;
-use crate::call::{Call, CallState};
+use crate::call::{Call, Origin};
 use crate::do_not_call::DoNotCallEntry;
 use crate::ids::CallId;
 use crate::phone::{self, PhoneNumber};
 use crate::record::{Attempt, AttemptKind, Record, RecordState, Waiting};
-use crate::script::ScriptResult;
 use crate::time::UnixMicros;
 use crate::trunk::Trunk;
 use std::collections::BTreeMap;
@@ -164,42 +163,18 @@ pub fn new_call(
         outcome: None,
         answered: false,
     });
+    let origin = Origin::Campaign {
+        campaign_id: record.campaign_id,
+        record_id: record.id,
+        attempt,
+        attempt_kind: kind,
+    };
     let call = Call {
-        workspace_id: record.workspace_id,
-        id: call_id,
-        origin: crate::call::Origin::Campaign {
-            campaign_id: record.campaign_id,
-            record_id: record.id,
-            attempt,
-            attempt_kind: kind,
-        },
-        agent_id: agent.id,
-        trunk_id: None,
-        from: None,
-        to: record.phone.clone(),
-        script: agent.script.clone(),
         variables: record.variables.clone(),
-        custom_metadata: None,
         app_user_id: record.app_user_id.clone(),
         app_session_id: record.app_session_id.clone(),
         record_call: view.campaign.policy.record_calls.unwrap_or(agent.record_calls),
-        ring_timeout_s: agent.ring_timeout_s,
-        max_duration_s: agent.max_duration_s,
-        state: CallState::Queued,
-        deadline: Some(now + crate::call::QUEUE_LIFETIME),
-        created_at: now,
-        dialing_at: None,
-        ringing_at: None,
-        early_media: false,
-        answered_at: None,
-        ended_at: None,
-        dialog: None,
-        end: None,
-        result: ScriptResult::default(),
-        recording: None,
-        sound_closed: false,
-        unknown_settled_by: None,
-        version: 0,
+        ..Call::queued(agent, call_id, origin, record.phone.clone(), now)
     };
     (in_progress, call)
 }
