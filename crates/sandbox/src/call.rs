@@ -67,7 +67,6 @@ pub(crate) struct CallTask {
     wake: Option<Instant>,
     playback_over: Option<Instant>,
     give_up: Option<Instant>,
-    answered_after: Option<Duration>,
     how: Option<EndedHow>,
     /// How it ends if it is given up.
     otherwise: EndedHow,
@@ -115,7 +114,6 @@ impl CallTask {
             wake: None,
             playback_over: None,
             give_up: None,
-            answered_after: None,
             how: None,
             otherwise: EndedHow::Stopped,
             stopping: false,
@@ -225,16 +223,19 @@ impl CallTask {
             return;
         }
         self.give_up = Some(Instant::now() + END_WITHIN);
-        if self.answered_after.is_some() {
+        if self.logged.answered_after_ms.is_some() {
             self.far_end.sip.hang_up(self.leg).await;
         } else {
             self.reject(480, Vec::new()).await;
         }
     }
 
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     async fn feed(&mut self, input: Input) {
-        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        for output in self.run.handle(now_ms, input) {
+        for output in self.run.handle(self.elapsed_ms(), input) {
             if self.how.is_none() {
                 self.perform(output).await;
             }
@@ -323,8 +324,9 @@ impl CallTask {
                 return;
             }
         }
+        self.logged.answered_after_ms = Some(self.elapsed_ms());
+        self.far_end.log.answered(self.logged.clone());
         self.far_end.sip.answer(self.leg, self.first_sdp.clone()).await;
-        self.answered_after = Some(self.began.elapsed());
     }
 
     fn next_endpoint(&mut self) -> EndpointSpec {
@@ -370,7 +372,7 @@ impl CallTask {
             Err(error) => error,
         };
         tracing::info!(behaviour = self.behaviour.name, %error, "a call to the sandbox has no sound");
-        if self.answered_after.is_some() {
+        if self.logged.answered_after_ms.is_some() {
             self.far_end.sip.hang_up(self.leg).await;
             return None;
         }
@@ -479,12 +481,11 @@ impl CallTask {
         if let Some((OfferFor::Move(new), _)) = self.awaited_answer.take() {
             self.far_end.media.release(new).await;
         }
-        let lasted = self.began.elapsed();
+        let lasted_ms = self.elapsed_ms();
         if let Some(sound) = self.sound.take() {
             let summary = self.far_end.media.release(sound).await;
             self.add(summary).await;
         }
-        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let Sums {
             packets_received,
             packets_sent,
@@ -494,8 +495,7 @@ impl CallTask {
         } = self.end;
         self.logged.ended = Some(LoggedEnd {
             how: self.how.unwrap_or(self.otherwise),
-            answered_after_ms: self.answered_after.map(milliseconds),
-            lasted_ms: milliseconds(lasted),
+            lasted_ms,
             packets_received,
             packets_sent,
             packets_lost,

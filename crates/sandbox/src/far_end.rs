@@ -63,6 +63,7 @@ impl FarEnd {
             attempt: call.header("X-Carillon-Attempt").map(str::to_owned),
             called: digits_of(&call.to_user),
             behaviour: behaviour.name,
+            answered_after_ms: None,
             ended: None,
         };
         (behaviour, logged)

@@ -19,7 +19,7 @@ pub use log::{CallLog, EndedHow, LoggedCall, LoggedEnd};
 pub use measure::Heard;
 pub use speech::Voice;
 
-use carillon_carriers::sip::{SipConfig, SipEngine, SourcePolicy};
+use carillon_carriers::sip::{SipConfig, SipEngine, SipTimers, SourcePolicy};
 use carillon_carriers::ua::SipUa as _;
 use carillon_voice::{EngineConfig, EngineError, MediaEngine};
 use far_end::FarEnd;
@@ -60,6 +60,8 @@ pub struct SandboxConfig {
     pub calls_max: usize,
     /// How long a call may last, from the INVITE on; then it is refused or ended with BYE.
     pub call_deadline: Duration,
+    /// Deadlines and intervals of SIP.
+    pub sip_timers: SipTimers,
     /// How phrases are spoken.
     pub voice: Voice,
     /// Whether the caller's sound is measured ([`LoggedEnd::heard`]); costs a recording on disk for each answered call.
@@ -83,6 +85,7 @@ impl SandboxConfig {
             work_dir,
             calls_max: 1_000,
             call_deadline: Duration::from_secs(300),
+            sip_timers: SipTimers::default(),
             voice: Voice::Auto,
             measure: true,
             log_calls_max: 50_000,
@@ -144,6 +147,7 @@ pub async fn start(config: SandboxConfig) -> Result<Sandbox, StartError> {
     let mut sip = SipConfig::new(config.listen);
     sip.sources = SourcePolicy::Any;
     sip.legs_max = config.calls_max;
+    sip.timers = config.sip_timers.clone();
     sip.user_agent = "Carillon-Sandbox".to_owned();
     let sip = SipEngine::start(sip)
         .await

@@ -1,6 +1,6 @@
 //! What came to the sandbox and what became of it, in memory and as lines of JSON: what tests and crash checks read.
 //!
-//! Every INVITE is logged before anything is answered to it, and again when it is over. The called numbers in it are the
+//! Every INVITE is logged before anything but 100 is answered to it, just before its 200, and when it is over. The called numbers in it are the
 //! sandbox's own and belong to nobody; `Debug` redacts them all the same, as a sandbox can be called by mistake.
 
 use crate::measure::Heard;
@@ -30,6 +30,8 @@ pub struct LoggedCall {
     pub called: String,
     /// Name of the behaviour.
     pub behaviour: &'static str,
+    /// From the INVITE to our 200, in milliseconds, once it is answered.
+    pub answered_after_ms: Option<u64>,
     /// How it ended, once it has.
     pub ended: Option<LoggedEnd>,
 }
@@ -39,8 +41,6 @@ pub struct LoggedCall {
 pub struct LoggedEnd {
     /// How.
     pub how: EndedHow,
-    /// From the INVITE to our 200, in milliseconds; `None`: it was not answered.
-    pub answered_after_ms: Option<u64>,
     /// From the INVITE to the end, in milliseconds.
     pub lasted_ms: u64,
     /// RTP packets received.
@@ -89,6 +89,7 @@ impl fmt::Debug for LoggedCall {
             .field("cseq", &self.cseq)
             .field("attempt", &self.attempt)
             .field("behaviour", &self.behaviour)
+            .field("answered_after_ms", &self.answered_after_ms)
             .field("ended", &self.ended)
             .finish_non_exhaustive()
     }
@@ -99,6 +100,7 @@ impl fmt::Debug for LoggedCall {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
     Invite(&'a LoggedCall),
+    Answered(&'a LoggedCall),
     Ended(&'a LoggedCall),
 }
 
@@ -158,18 +160,20 @@ impl CallLog {
         number
     }
 
+    /// Logs a call again: it is being answered.
+    pub(crate) fn answered(&self, call: LoggedCall) {
+        let mut kept = self.lock();
+        kept.write(&Line::Answered(&call));
+        kept.replace(call);
+        drop(kept);
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
     /// Logs a call again, with its end.
     pub(crate) fn ended(&self, call: LoggedCall) {
         let mut kept = self.lock();
         kept.write(&Line::Ended(&call));
-        let first = kept.calls.front().map_or(0, |call| call.number);
-        let index = call
-            .number
-            .checked_sub(first)
-            .and_then(|index| usize::try_from(index).ok());
-        if let Some(known) = index.and_then(|index| kept.calls.get_mut(index)) {
-            *known = call;
-        }
+        kept.replace(call);
         drop(kept);
         self.changes.send_modify(|changes| *changes += 1);
     }
@@ -202,6 +206,18 @@ impl CallLog {
 }
 
 impl Kept {
+    /// Puts a call in place of what is known of it, if it is still in memory.
+    fn replace(&mut self, call: LoggedCall) {
+        let first = self.calls.front().map_or(0, |call| call.number);
+        let index = call
+            .number
+            .checked_sub(first)
+            .and_then(|index| usize::try_from(index).ok());
+        if let Some(known) = index.and_then(|index| self.calls.get_mut(index)) {
+            *known = call;
+        }
+    }
+
     /// Appends a line in one write. A file that cannot be written is given up, and the calls go on.
     fn write(&mut self, line: &Line<'_>) {
         let Some(file) = self.file.as_mut() else { return };
@@ -229,6 +245,7 @@ mod tests {
             attempt: None,
             called: "919876540001".to_owned(),
             behaviour: "listens",
+            answered_after_ms: None,
             ended: None,
         }
     }
@@ -236,7 +253,6 @@ mod tests {
     fn end(code: u16) -> LoggedEnd {
         LoggedEnd {
             how: EndedHow::Refused { code },
-            answered_after_ms: None,
             lasted_ms: 5,
             packets_received: 0,
             packets_sent: 0,

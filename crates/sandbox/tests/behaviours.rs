@@ -35,6 +35,12 @@ async fn call_all(transport: Transport, wanted: impl Fn(&str) -> bool) -> BTreeM
     }
     let calls = calls.join_all().await;
     let log = sandbox.log();
+    let over = tokio::time::timeout(PATIENCE, async {
+        while sandbox.live_calls().await > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    });
+    over.await.expect("no call stays");
     sandbox.shut_down().await;
     let logged = log.calls();
     let row = |over: Over| {
@@ -125,7 +131,7 @@ fn refusals_and_ends<'a>(of: &impl Fn(&str) -> &'a Row) {
     assert!(of("early_media").over.call.early_media);
     assert!(!of("slow_answer").over.call.early_media);
     assert!(of("answers_without_ringing").over.call.ringing_at.is_none());
-    let rang_ms = |name| of(name).end().answered_after_ms.expect("answered");
+    let rang_ms = |name| of(name).logged[0].answered_after_ms.expect("answered");
     assert!(
         (4_000..5_500).contains(&rang_ms("slow_answer")),
         "{}",
@@ -159,7 +165,7 @@ fn sound<'a>(of: &impl Fn(&str) -> &'a Row) {
         "proxy_asks_for_credentials",
     ] {
         let heard = of(name).end().heard.expect("measured");
-        assert!((4_700..=5_020).contains(&heard.tone_440_ms), "{name}: {heard:?}");
+        assert!((4_000..=5_020).contains(&heard.tone_440_ms), "{name}: {heard:?}");
         assert!(heard.loudness > 3_000.0 && heard.tone_1000_ms == 0, "{name}: {heard:?}");
     }
     // What the caller heard: when it began, and how much there was, in milliseconds after the answer.
