@@ -55,6 +55,26 @@ impl SipCarrier {
         }
     }
 
+    /// Makes a trunk a peer whose messages are read, and over TCP connects to it: before its first call, so that its
+    /// OPTIONS are answered. Its addresses are tried in turn.
+    ///
+    /// # Errors
+    /// Its name does not resolve, or none of its addresses takes a connection.
+    pub async fn reach(&self, trunk: &Trunk) -> Result<Destination, NotSent> {
+        let mut result = Err(NotSent::Unreachable(trunk.host.clone()));
+        for addr in resolve(trunk, self.ua.local_addr()).await? {
+            let destination = Destination {
+                addr,
+                transport: trunk.transport,
+            };
+            result = self.ua.reach(destination).await.map(|()| destination);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
     fn pacer(&self, trunk: TrunkId, limit: u32) -> Arc<Pacer> {
         let mut pacers = self.pacers.lock().unwrap_or_else(PoisonError::into_inner);
         let pacer = pacers.entry(trunk).or_insert_with(|| {
@@ -115,28 +135,26 @@ fn leg_of(call: CallId) -> LegId {
     LegId(call.uuid().as_u128())
 }
 
-/// The trunk's address: a literal, or the first that its name resolves to.
-async fn resolve(trunk: &Trunk) -> Result<Destination, NotSent> {
+/// The trunk's addresses that a socket of this family can reach: a literal, or what its name resolves to.
+async fn resolve(trunk: &Trunk, local: SocketAddr) -> Result<Vec<SocketAddr>, NotSent> {
     let host = trunk.host.trim_start_matches('[').trim_end_matches(']');
-    let addr = match host.parse::<IpAddr>() {
-        Ok(ip) => SocketAddr::new(ip, trunk.port),
+    let unreachable = |why: &str| NotSent::Unreachable(format!("{host}: {why}"));
+    let addrs: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, trunk.port)],
         Err(_) => {
             let lookup = tokio::time::timeout(RESOLVE_DEADLINE, tokio::net::lookup_host((host, trunk.port)));
-            let unreachable = |why: String| NotSent::Unreachable(format!("{host}: {why}"));
-            let mut addrs = lookup
-                .await
-                .map_err(|_| unreachable("no answer".to_owned()))?
-                .map_err(|e| unreachable(e.to_string()))?;
-            addrs.next().ok_or_else(|| unreachable("no address".to_owned()))?
+            let found = lookup.await.map_err(|_| unreachable("no answer"))?;
+            found.map_err(|error| unreachable(&error.to_string()))?.collect()
         }
     };
-    if addr.port() == 0 || addr.ip().is_unspecified() {
-        return Err(NotSent::Unreachable(format!("{addr} is no address of a peer")));
+    let usable =
+        |addr: &SocketAddr| addr.port() != 0 && !addr.ip().is_unspecified() && addr.is_ipv4() == local.is_ipv4();
+    let addrs: Vec<SocketAddr> = addrs.into_iter().filter(usable).collect();
+    if addrs.is_empty() {
+        Err(unreachable("no address that can be reached from here"))
+    } else {
+        Ok(addrs)
     }
-    Ok(Destination {
-        addr,
-        transport: trunk.transport,
-    })
 }
 
 /// The INVITE's addresses and headers.
@@ -194,9 +212,8 @@ impl Carrier for SipCarrier {
         let pacer = self.pacer(trunk.id, trunk.calls_per_second);
         let _place = Place::take(&pacer.waiting)?;
         let turn = async {
-            let destination = resolve(&trunk).await?;
+            let destination = self.reach(&trunk).await?;
             let call = outbound(request, destination)?;
-            self.ua.reach(destination).await?;
             Ok((call, pacer.turn(trunk.calls_per_second).await))
         };
         let (call, mut window) = tokio::select! {
@@ -226,17 +243,13 @@ impl Carrier for SipCarrier {
     }
 
     async fn end_orphan(&self, trunk: Arc<Trunk>, dialog: DialogFacts) -> bool {
-        let destination = match resolve(&trunk).await {
+        let destination = match self.reach(&trunk).await {
             Ok(destination) => destination,
             Err(error) => {
                 tracing::warn!(trunk = %trunk.id, %error, "cannot end a leg of an earlier life");
                 return false;
             }
         };
-        if let Err(error) = self.ua.reach(destination).await {
-            tracing::warn!(trunk = %trunk.id, %error, "cannot end a leg of an earlier life");
-            return false;
-        }
         self.ua.end_orphan(destination, trunk.credentials.clone(), dialog).await
     }
 }

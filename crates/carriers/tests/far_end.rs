@@ -14,7 +14,7 @@ use carillon_interfaces::carrier::{Carrier as _, CarrierEvent, NotSent};
 use common::{Act, OFFER, PATIENCE, carrier, follow, request, tell, trunk};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 const BOTH: [Transport; 2] = [Transport::Udp, Transport::Tcp];
@@ -383,6 +383,41 @@ async fn shutting_down_hangs_up_what_is_up() {
         InboundEvent::RemoteHangUp { .. }
     ));
     assert!(matches!(next(&mut second.events).await, InboundEvent::Cancelled));
+}
+
+/// RFC 5626 keep-alives over TCP are answered; OPTIONS of a trunk that was made known are, those of others are not.
+#[tokio::test]
+async fn trunks_that_were_made_known_may_ask_whether_we_are_there() {
+    let (carrier, ours) = carrier(SipTimers::default()).await;
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let own = socket.local_addr().unwrap();
+    let options = format!(
+        "OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKx;rport\r\nFrom: <sip:t@{own}>;tag=1\r\n\
+         To: <sip:{to}>\r\nCall-ID: ping\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+        to = ours.local_addr()
+    );
+    socket.send_to(options.as_bytes(), ours.local_addr()).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while ours.stats().await.drops != [("source", 1)] {
+        assert!(Instant::now() < deadline, "the stranger's OPTIONS is not dropped");
+        tokio::task::yield_now().await;
+    }
+    carrier.reach(&trunk(own, Transport::Udp)).await.unwrap();
+    socket.send_to(options.as_bytes(), ours.local_addr()).await.unwrap();
+    let mut buffer = [0; 2048];
+    let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(buffer[..received].starts_with(b"SIP/2.0 200 OK\r\n"));
+
+    let mut stream = tokio::net::TcpStream::connect(ours.local_addr()).await.unwrap();
+    stream.write_all(b"\r\n\r\n").await.unwrap();
+    let received = tokio::time::timeout(PATIENCE, stream.read(&mut buffer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&buffer[..received], b"\r\n");
 }
 
 /// A burst of calls: none is lost, none is sent twice.

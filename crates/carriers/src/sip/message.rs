@@ -1,11 +1,11 @@
-//! SIP messages: strict reading of untrusted bytes, and writing.
+//! SIP messages: strict reading of untrusted bytes.
 //!
 //! Reading refuses with a named [`DropReason`] and never panics. What is refused here never reaches a transaction.
 
+pub use crate::sip::drop_reason::DropReason;
 use crate::sip::grammar::{NameAddr, Via, split_list};
 use bytes::Bytes;
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// Most bytes of one message.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
@@ -80,87 +80,6 @@ fn is_token(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b))
-}
-
-/// Why a message from the network was dropped without an effect. Each is counted under its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DropReason {
-    /// The source address is not on the allow-list.
-    Source,
-    /// Longer than [`MAX_MESSAGE_BYTES`].
-    TooLarge,
-    /// No empty line after the headers, or line ends other than CRLF.
-    Framing,
-    /// Not UTF-8, or control characters in the head.
-    Encoding,
-    /// Neither a request line nor a status line.
-    StartLine,
-    /// More than [`MAX_HEADERS`] header lines, or an overlong one.
-    TooManyHeaders,
-    /// A line that is no header.
-    Header,
-    /// From, To, Call-ID, CSeq or Via is missing or unreadable.
-    Mandatory,
-    /// A header that may stand once stands twice.
-    Duplicate,
-    /// CSeq's method differs from the request's.
-    CSeqMismatch,
-    /// Content-Length is unreadable or longer than the message.
-    ContentLength,
-    /// A response that belongs to nothing of ours.
-    StrayResponse,
-    /// An ACK that belongs to nothing of ours.
-    StrayAck,
-    /// More copies of one answer than any retransmission schedule makes.
-    TooManyCopies,
-    /// An event could not be queued for its call.
-    EventQueueFull,
-    /// A connection whose peer does not read.
-    SlowPeer,
-}
-
-impl DropReason {
-    /// All of them, in the order of their counters.
-    pub const ALL: [Self; 16] = [
-        Self::Source,
-        Self::TooLarge,
-        Self::Framing,
-        Self::Encoding,
-        Self::StartLine,
-        Self::TooManyHeaders,
-        Self::Header,
-        Self::Mandatory,
-        Self::Duplicate,
-        Self::CSeqMismatch,
-        Self::ContentLength,
-        Self::StrayResponse,
-        Self::StrayAck,
-        Self::TooManyCopies,
-        Self::EventQueueFull,
-        Self::SlowPeer,
-    ];
-
-    /// The name under which it is counted.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::TooLarge => "too_large",
-            Self::Framing => "framing",
-            Self::Encoding => "encoding",
-            Self::StartLine => "start_line",
-            Self::TooManyHeaders => "too_many_headers",
-            Self::Header => "header",
-            Self::Mandatory => "mandatory",
-            Self::Duplicate => "duplicate",
-            Self::CSeqMismatch => "cseq_mismatch",
-            Self::ContentLength => "content_length",
-            Self::StrayResponse => "stray_response",
-            Self::StrayAck => "stray_ack",
-            Self::TooManyCopies => "too_many_copies",
-            Self::EventQueueFull => "event_queue_full",
-            Self::SlowPeer => "slow_peer",
-        }
-    }
 }
 
 /// First line of a message.
@@ -467,121 +386,4 @@ fn canonical(name: &str) -> Cow<'static, str> {
 
 pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
-}
-
-/// Writes a message line by line.
-#[derive(Debug)]
-pub struct Writer(String);
-
-impl Writer {
-    /// Begins a request.
-    pub fn request(method: &str, uri: &str) -> Self {
-        let mut text = String::with_capacity(768);
-        text.push_str(method);
-        text.push(' ');
-        text.push_str(uri);
-        text.push_str(" SIP/2.0\r\n");
-        Self(text)
-    }
-
-    /// Begins a response. A reason phrase cannot break out of its line.
-    pub fn response(code: u16, reason: &str) -> Self {
-        let mut text = String::with_capacity(512);
-        let written = write!(text, "SIP/2.0 {code} ");
-        debug_assert!(written.is_ok(), "writing to a String");
-        text.extend(reason.chars().filter(|c| !c.is_control()));
-        text.push_str("\r\n");
-        Self(text)
-    }
-
-    /// Adds a header line. Control characters in the value are left out.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.0.push_str(name);
-        self.0.push_str(": ");
-        if value.bytes().any(|b| b < 0x20) {
-            self.0.extend(value.chars().filter(|c| !c.is_control()));
-        } else {
-            self.0.push_str(value);
-        }
-        self.0.push_str("\r\n");
-        self
-    }
-
-    /// Adds a header line if there is a value.
-    pub fn header_opt(self, name: &str, value: Option<&str>) -> Self {
-        match value {
-            Some(value) => self.header(name, value),
-            None => self,
-        }
-    }
-
-    /// Adds a header line with a value to format.
-    pub fn header_fmt(mut self, name: &str, value: std::fmt::Arguments<'_>) -> Self {
-        let written = write!(self.0, "{name}: {value}\r\n");
-        debug_assert!(written.is_ok(), "writing to a String");
-        self
-    }
-
-    /// Ends the message without a body.
-    pub fn finish(self) -> Bytes {
-        self.body("", &[])
-    }
-
-    /// Ends the message with a body; an empty one has no Content-Type.
-    pub fn body(mut self, content_type: &str, body: &[u8]) -> Bytes {
-        if !body.is_empty() {
-            self = self.header("Content-Type", content_type);
-        }
-        self = self.header_fmt("Content-Length", format_args!("{}", body.len()));
-        self.0.push_str("\r\n");
-        let mut bytes = self.0.into_bytes();
-        bytes.extend_from_slice(body);
-        Bytes::from(bytes)
-    }
-}
-
-/// The usual phrase of a status code (RFC 3261 section 21 and later RFCs).
-pub fn phrase(code: u16) -> &'static str {
-    match code {
-        100 => "Trying",
-        180 => "Ringing",
-        181 => "Call Is Being Forwarded",
-        182 => "Queued",
-        183 => "Session Progress",
-        200 => "OK",
-        302 => "Moved Temporarily",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        415 => "Unsupported Media Type",
-        416 => "Unsupported URI Scheme",
-        420 => "Bad Extension",
-        422 => "Session Interval Too Small",
-        480 => "Temporarily Unavailable",
-        481 => "Call/Transaction Does Not Exist",
-        486 => "Busy Here",
-        487 => "Request Terminated",
-        488 => "Not Acceptable Here",
-        491 => "Request Pending",
-        500 => "Server Internal Error",
-        501 => "Not Implemented",
-        503 => "Service Unavailable",
-        504 => "Server Time-out",
-        505 => "Version Not Supported",
-        600 => "Busy Everywhere",
-        603 => "Decline",
-        604 => "Does Not Exist Anywhere",
-        _ => match code / 100 {
-            1 => "Progress",
-            2 => "OK",
-            3 => "Redirection",
-            4 => "Request Failure",
-            5 => "Server Failure",
-            _ => "Global Failure",
-        },
-    }
 }

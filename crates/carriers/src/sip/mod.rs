@@ -3,10 +3,12 @@
 pub mod config;
 pub(crate) mod core;
 pub mod digest;
+mod drop_reason;
 pub mod grammar;
 pub mod message;
 pub(crate) mod shell;
 pub(crate) mod tcp;
+pub(crate) mod writer;
 
 pub use config::{SipConfig, SipTimers, SourcePolicy};
 pub use shell::SipEngine;

@@ -251,6 +251,7 @@ impl Engine {
                 };
                 self.core.on_message(now(), flow, &bytes);
             }
+            TcpEvent::Ping(conn) => self.connections.pong(conn),
             TcpEvent::Malformed(reason) => self.core.counters.drop(reason),
             TcpEvent::Closed(conn) => {
                 self.connections.forget(conn);

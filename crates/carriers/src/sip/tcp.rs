@@ -12,8 +12,10 @@ use tokio::sync::mpsc;
 
 /// Most connections at once.
 const CONNECTIONS_MAX: usize = 1024;
-/// Most messages that wait for one connection's socket.
-const WRITES_MAX: usize = 256;
+/// Most messages that wait for one connection's socket: all calls of a trunk share one.
+const WRITES_MAX: usize = 4096;
+/// Most messages that are written in one go.
+const WRITE_TOGETHER: usize = 32;
 /// Most messages that wait for a connection to be made.
 const PENDING_MAX: usize = 64;
 
@@ -26,6 +28,8 @@ pub(crate) enum TcpEvent {
     Connected(Option<TcpStream>, SocketAddr),
     /// One whole message.
     Message(u64, SocketAddr, Bytes),
+    /// A keep-alive of RFC 5626 section 3.5.1, which wants an answer.
+    Ping(u64),
     /// A stream that cannot be read as SIP; the connection is closed.
     Malformed(DropReason),
     /// The connection is gone.
@@ -101,6 +105,13 @@ impl Connections {
         id
     }
 
+    /// Answers a keep-alive, if there is room.
+    pub(crate) fn pong(&self, id: u64) {
+        if let Some(connection) = self.open.get(&id) {
+            let _ = connection.writes.try_send(Bytes::from_static(b"\r\n"));
+        }
+    }
+
     /// Forgets a connection. Its writer stops with it.
     pub(crate) fn forget(&mut self, id: u64) {
         if let Some(connection) = self.open.remove(&id)
@@ -168,17 +179,29 @@ pub(crate) async fn accept(listener: TcpListener, events: mpsc::Sender<TcpEvent>
 }
 
 async fn write_messages(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Bytes>) {
-    while let Some(bytes) = queue.recv().await {
-        if let Err(error) = socket.write_all(&bytes).await {
+    let mut messages = Vec::with_capacity(WRITE_TOGETHER);
+    let mut buffer = BytesMut::new();
+    while queue.recv_many(&mut messages, WRITE_TOGETHER).await > 0 {
+        messages
+            .drain(..)
+            .for_each(|message| buffer.extend_from_slice(&message));
+        if let Err(error) = socket.write_all(&buffer).await {
             tracing::debug!(%error, "SIP connection broke while writing");
             return;
         }
+        buffer.clear();
     }
 }
 
 async fn read_messages(mut socket: OwnedReadHalf, id: u64, peer: SocketAddr, events: mpsc::Sender<TcpEvent>) {
     let mut buffer = BytesMut::with_capacity(4096);
     let malformed = loop {
+        if buffer.as_ref() == b"\r\n\r\n" {
+            buffer.clear();
+            if events.send(TcpEvent::Ping(id)).await.is_err() {
+                return;
+            }
+        }
         match next_message(&mut buffer) {
             Ok(Some(message)) => {
                 if events.send(TcpEvent::Message(id, peer, message)).await.is_err() {

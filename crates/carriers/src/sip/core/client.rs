@@ -1,7 +1,8 @@
 //! Client transactions (RFC 3261 section 17.1 with RFC 6026): retransmission, time-out, and the ACK of failures.
 
 use super::{Core, Flow, Leg, TimerOf};
-use crate::sip::message::{DropReason, Message, Method, Start, Writer};
+use crate::sip::message::{DropReason, Message, Method, Start};
+use crate::sip::writer::Writer;
 use crate::ua::LegId;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
@@ -191,6 +192,7 @@ impl Core {
                 State::Accepted => self.counters.retransmissions_in += 1,
                 State::Calling | State::Proceeding => {
                     tx.state = State::Accepted;
+                    tx.request = Bytes::new();
                     tx.retransmit_at = None;
                     tx.ends_at = Some(now + give_up);
                     self.schedule(now + give_up, TimerOf::Client(key));

@@ -10,7 +10,8 @@ use super::session::Session;
 use super::{Core, DialogKey, Flow, OUTBOX_RETRY, TimerOf};
 use crate::sip::digest::Asked;
 use crate::sip::grammar::SipUri;
-use crate::sip::message::{DropReason, Message, Writer};
+use crate::sip::message::{DropReason, Message};
+use crate::sip::writer::Writer;
 use crate::ua::{InboundEvent, LegId, OfferRefused};
 use bytes::Bytes;
 use carillon_domain::call::{DialogFacts, SipIdentity};
@@ -382,6 +383,9 @@ impl Core {
         self.live = self.live.saturating_sub(1);
         leg.session = None;
         leg.local_sdp = Bytes::new();
+        if let Side::Outbound(out) = &mut leg.side {
+            out.forget();
+        }
         if let Some(reoffer) = leg.reoffer.take() {
             self.respond(now, &reoffer.key, Answer::code(487));
         }

@@ -4,7 +4,8 @@ use super::client::{ClientKey, ClientKind, Purpose};
 use super::leg::{Dialog, Leg, Phase, Side, Sink, route_uri};
 use super::{Core, Flow, TimerOf};
 use crate::sip::grammar::{SipUri, host_of};
-use crate::sip::message::{Message, Writer};
+use crate::sip::message::Message;
+use crate::sip::writer::Writer;
 use crate::ua::{Destination, LegId};
 use bytes::Bytes;
 use carillon_domain::call::DialogFacts;
@@ -15,12 +16,17 @@ use tokio::sync::oneshot;
 /// Added to the INVITE's CSeq: requests of the earlier life that nobody wrote down stay below it.
 const CSEQ_GAP: u32 = 1000;
 
+/// With a challenge the INVITE that rings is the second one. If there was none, the first is tried next.
+const CSEQ_GUESSED: u32 = 2;
+
 #[derive(Debug)]
 pub(super) struct OrphanSide {
     reply: Option<oneshot::Sender<bool>>,
     give_up_by: Instant,
     /// After a confirmed CANCEL: how long the INVITE's own final response is waited for.
     settle_by: Option<Instant>,
+    /// No response was ever stored: which INVITE was the last is guessed.
+    guesses: bool,
     bye_sent: bool,
     ack: Option<(Bytes, Flow)>,
     facts: DialogFacts,
@@ -66,6 +72,7 @@ impl Core {
             reply: Some(reply),
             give_up_by,
             settle_by: None,
+            guesses: !facts.answered && facts.invite_branch.is_none() && facts.remote_tag.is_none(),
             bye_sent: false,
             ack: None,
             facts: facts.clone(),
@@ -110,9 +117,19 @@ impl Core {
         self.schedule(give_up_by, TimerOf::Leg(id));
         match facts.invite_branch {
             Some(branch) if !facts.answered => self.send_orphan_cancel(now, &mut leg, branch),
+            None if !facts.answered && facts.remote_tag.is_none() => self.cancel_guessed(now, &mut leg, CSEQ_GUESSED),
             _ => self.send_orphan_bye(now, &mut leg),
         }
         self.insert_leg(leg);
+    }
+
+    /// Cancels the INVITE with this CSeq number, whose branch follows from the attempt.
+    fn cancel_guessed(&mut self, now: Instant, leg: &mut Leg, cseq: u32) {
+        let branch = leg.identity().invite_branch(cseq);
+        if let Side::Orphan(orphan) = &mut leg.side {
+            orphan.facts.invite_cseq = cseq;
+        }
+        self.send_orphan_cancel(now, leg, branch);
     }
 
     fn send_orphan_cancel(&mut self, now: Instant, leg: &mut Leg, branch: String) {
@@ -155,6 +172,11 @@ impl Core {
                 orphan.settle_by = Some(settle_by);
                 self.schedule(settle_by, TimerOf::Leg(leg.id));
             }
+            // There was no such INVITE: the one before it, then.
+            481 if orphan.guesses && orphan.facts.invite_cseq > 1 => {
+                let before = orphan.facts.invite_cseq - 1;
+                self.cancel_guessed(now, leg, before);
+            }
             // The INVITE is over at the far end: if it made a dialog, BYE ends that.
             _ if leg.dialog.remote_tag.is_some() => self.send_orphan_bye(now, leg),
             _ => self.conclude_orphan(now, leg, code == 481),
@@ -171,7 +193,7 @@ impl Core {
         code: u16,
     ) {
         let Side::Orphan(orphan) = &mut leg.side else { return };
-        if message.cseq != orphan.facts.invite_cseq {
+        if message.cseq != orphan.facts.invite_cseq && !orphan.guesses {
             return;
         }
         let uri = orphan.facts.invite_uri.clone();

@@ -4,7 +4,8 @@ use super::client::{ClientKey, ClientKind, Purpose, Silence, cancel_of};
 use super::leg::{ALLOW, Dialog, Leg, Outbox, Phase, Report, Side, Sink};
 use super::{Core, Flow, TimerOf};
 use crate::sip::grammar::{SipUri, reason_text};
-use crate::sip::message::{DropReason, Message, Start, Writer, phrase};
+use crate::sip::message::{DropReason, Message, Start};
+use crate::sip::writer::{Writer, phrase};
 use crate::ua::{LegId, OutboundCall};
 use bytes::Bytes;
 use carillon_domain::trunk::Transport;
@@ -70,6 +71,15 @@ impl OutboundSide {
         ClientKey {
             branch: self.branch.clone(),
             kind: ClientKind::Invite,
+        }
+    }
+
+    /// Lets go of what a leg that is over does not need.
+    pub(super) fn forget(&mut self) {
+        self.offer = Bytes::new();
+        self.headers = Vec::new();
+        if self.finished {
+            self.invite = Bytes::new();
         }
     }
 
@@ -183,8 +193,8 @@ impl Core {
 
     /// Sends the INVITE of a leg, the first one or one with credentials or another session interval.
     fn send_invite(&mut self, now: Instant, leg: &mut Leg) {
-        let branch = self.new_branch();
         leg.local_cseq += 1;
+        let branch = leg.identity().invite_branch(leg.local_cseq);
         let Side::Outbound(out) = &mut leg.side else { return };
         out.branch = branch;
         out.invite_cseq = leg.local_cseq;

@@ -2,7 +2,8 @@
 
 use super::{Core, Flow, TimerOf};
 use crate::sip::grammar::split_list;
-use crate::sip::message::{Message, Method, Start, Writer, phrase};
+use crate::sip::message::{Message, Method, Start};
+use crate::sip::writer::{Writer, phrase};
 use crate::ua::LegId;
 use bytes::Bytes;
 use carillon_domain::trunk::Transport;
