@@ -40,7 +40,7 @@ bugs! {
     /// After a restart, a leg is dialled again instead of ended.
     RecoveredRedialled "recovered_redialled" => [DialledOnce];
     /// A `Put` replaces a row of any version.
-    VersionsIgnored "versions_ignored" => [DialledOnce, History, NothingStuck, RecordsEnd, Webhooks, Status];
+    VersionsIgnored "versions_ignored" => [DialledOnce, History, Webhooks];
     /// Every attempt of unknown fate is retried.
     UnknownRetried "unknown_retried" => [UnknownSettled];
     /// The decision on an attempt of unknown fate is not recorded.
@@ -80,7 +80,7 @@ bugs! {
     /// Records of an ended campaign are not closed.
     SettlingForgotten "settling_forgotten" => [RecordsEnd];
     /// Calls whose task was lost are not swept.
-    SweeperOff "sweeper_off" => [NothingStuck];
+    SweeperOff "sweeper_off" => [NothingStuck, Slots];
     /// The write that ends some answered calls is lost, and their line with it.
     SlotLeaked "slot_leaked" => [Slots, NothingStuck];
     /// Legs of an earlier life are settled without being ended.

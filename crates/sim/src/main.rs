@@ -87,6 +87,9 @@ fn as_json(report: &Report) -> serde_json::Value {
         "seed": report.seed,
         "records": report.records,
         "calls": report.calls,
+        "ends": report.ends.iter().map(|(status, count)| (status.as_str().to_owned(), json!(count)))
+            .collect::<serde_json::Map<_, _>>(),
+        "never_dialled": report.never_dialled,
         "invites": report.invites,
         "crashes": report.crashes,
         "crashes_at": report.crashes_at.iter().map(|(point, count)| (point.as_str().to_owned(), json!(count)))

@@ -307,8 +307,9 @@ async fn place_single_calls(world: &World, site: &Site, workspace: usize) {
         if world.ledger().call(call.id).is_none() {
             world.fail(Checker::Durable, format!("the single call {} was acknowledged and is not there", call.id));
         }
-        if dice.chance(150) {
-            tokio::time::sleep(dice.seconds(0, 20)).await;
+        if dice.chance(300) {
+            // At once, so that it meets the dispatch, or while it rings.
+            tokio::time::sleep(if dice.chance(600) { dice.ms(0, 8) } else { dice.seconds(0, 20) }).await;
             cancel(world, id, call.id).await;
         }
     }

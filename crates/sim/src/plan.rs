@@ -124,7 +124,7 @@ impl Scale {
                 workspaces: 3,
                 campaigns_per_workspace: 3,
                 push_hours: 2,
-                end_hours: (6, 11),
+                end_hours: (7, 13),
                 crashes: 9,
                 outage: Duration::from_secs(2_000),
             }
@@ -133,7 +133,7 @@ impl Scale {
                 workspaces: 4,
                 campaigns_per_workspace: 5,
                 push_hours: 10,
-                end_hours: (24, 40),
+                end_hours: (26, 42),
                 crashes: 44,
                 outage: LONGEST_OUTAGE,
             }
@@ -251,12 +251,12 @@ impl Draw {
         if self.dice.chance(350) {
             policy.max_calls_per_number_per_day = u32::try_from(self.dice.between(1, 2)).ok();
         }
-        if self.dice.chance(400) {
+        if self.dice.chance(300) {
             policy.quiet_hours = Some(QuietHours { allowed: hours(480, 1_260, WeekdaySet::EVERY_DAY) });
         }
-        if self.dice.chance(300) {
+        if self.dice.chance(250) {
             let today = zone.civil(self.begins_at).day;
-            policy.first_attempt_date = date_of(today + i64::from(self.dice.chance(600)));
+            policy.first_attempt_date = date_of(today + i64::from(self.dice.chance(450)));
             policy.dial_first_attempt_immediately = self.dice.chance(300);
         }
         let trunk = self.dice.chance(500).then(|| usize::try_from(self.dice.below(2)).unwrap_or(0));
@@ -273,19 +273,19 @@ impl Draw {
         let begins = zone.civil(self.begins_at);
         let (start, length) = if place == 0 {
             // Hours around the change of the clock.
-            (self.dice.between(30, 170), self.dice.between(20, 200))
+            (self.dice.between(30, 170), self.dice.between(60, 240))
         } else {
             let opens = u64::try_from(begins.minute).unwrap_or(0) + self.dice.below(self.scale.push_hours * 60);
-            (opens % 1_440, self.dice.between(90, 600))
+            (opens % 1_440, self.dice.between(150, 720))
         };
         let start = start - start % 5;
         let end = (start + length - length % 5) % 1_440;
         let end = if end == start { (start + 60) % 1_440 } else { end };
         let today = usize::try_from(begins.weekday()).unwrap_or(0);
-        let days: WeekdaySet = match self.dice.below(10) {
-            0..=5 => WeekdaySet::EVERY_DAY,
-            6 | 7 => [Weekday::ALL[today], Weekday::ALL[(today + 1) % 7]].into_iter().collect(),
-            8 => [Weekday::ALL[(today + 1) % 7]].into_iter().collect(),
+        let days: WeekdaySet = match self.dice.below(20) {
+            0..=13 => WeekdaySet::EVERY_DAY,
+            14..=17 => [Weekday::ALL[today], Weekday::ALL[(today + 1) % 7]].into_iter().collect(),
+            18 => [Weekday::ALL[(today + 1) % 7]].into_iter().collect(),
             _ => WeekdaySet::WORKING_DAYS,
         };
         policy.window = hours(start, end, days).in_zone(zone_name(zone));

@@ -69,7 +69,6 @@ impl Planted {
                 let rule = carillon_domain::campaign::RetryRule { intervals_s: vec![60], max_retries: None };
                 let unknown = carillon_domain::call::RetryCondition::Unknown;
                 campaign.policy.retry.rules.entry(unknown).or_insert(rule);
-                campaign.policy.retry.max_attempts = campaign.policy.retry.max_attempts.max(4);
             }
             _ => {}
         }

@@ -17,7 +17,10 @@ use crate::verdict::{Checker, Violation};
 use crate::world::World;
 use carillon_app::{App, AppSettings, Parts, WebhookSettings};
 use carillon_domain::call::CallState;
+use carillon_domain::ids::CallId;
+use carillon_domain::record::RecordStatus;
 use carillon_interfaces::failpoint::Failpoint;
+use crate::ledger::SeenRecord;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -47,6 +50,10 @@ pub struct Report {
     pub records: usize,
     /// Calls that were made, single ones included.
     pub calls: usize,
+    /// Records that came to each end, and how many of them nobody was ever called for.
+    pub ends: BTreeMap<RecordStatus, usize>,
+    /// Records for which no INVITE ever left: their campaign ended first, or a gate never opened.
+    pub never_dialled: usize,
     /// INVITEs that left.
     pub invites: usize,
     /// Crashes.
@@ -97,10 +104,18 @@ pub fn run(settings: Settings) -> anyhow::Result<Report> {
 fn report(world: &World, wall: Duration) -> Report {
     let ledger = world.ledger();
     let legs = world.legs();
+    let mut ends = BTreeMap::new();
+    for record in ledger.records.values() {
+        *ends.entry(record.status).or_default() += 1;
+    }
+    let dialled = |call: &CallId| legs.sip_call_id_of.contains_key(call);
+    let never = |record: &&SeenRecord| !record.attempts.iter().any(|(call, _)| dialled(call));
     Report {
         seed: world.seed,
         records: ledger.records.len(),
         calls: ledger.calls.values().filter(|call| call.state != CallState::Queued).count(),
+        ends,
+        never_dialled: ledger.records.values().filter(never).count(),
         invites: legs.by_sip_call_id.len(),
         crashes: world.chaos.crashes(),
         crashes_at: world.chaos.by_point(),

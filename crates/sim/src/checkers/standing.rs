@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// How long a call may be open past its deadline while the process lives: the sweeper's interval, the end of an orphan, a
 /// spell of a bad disk.
-const LATE: Duration = Duration::from_secs(180);
+const LATE: Duration = Duration::from_secs(100);
 /// How long a call may hold a line without a leg, or a leg be up without a call, while the process lives.
 const MISMATCH: Duration = Duration::from_secs(200);
 /// How long an ended campaign may have waiting records while the process lives.

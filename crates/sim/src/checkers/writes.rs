@@ -16,15 +16,19 @@ pub(crate) fn on_write(world: &World, transition: &Transition) {
     let now = world.now();
     let mut ledger = world.ledger();
     ledger.wrote(transition, now);
+    let calls = transition.changes.iter().filter_map(|change| match change {
+        Change::PutCall(call) => Some(call),
+        _ => None,
+    });
+    for call in calls {
+        let outcome = call.outcome().map_or("-", Outcome::as_str);
+        world.note(format_args!("call {} {} {outcome}", call.id, call.state.as_str()));
+        if call.state == CallState::Closed {
+            closed(world, &ledger, call);
+        }
+    }
     for change in &transition.changes {
         match change {
-            Change::PutCall(call) => {
-                let outcome = call.outcome().map_or("-", Outcome::as_str);
-                world.note(format_args!("call {} {} {outcome}", call.id, call.state.as_str()));
-                if call.state == CallState::Closed {
-                    closed(world, &ledger, call);
-                }
-            }
             Change::PutRecord(record) => {
                 world.note(format_args!("record {} {}", record.id, record.status().as_str()));
                 if record.status().is_final() {
