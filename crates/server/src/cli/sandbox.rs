@@ -15,15 +15,21 @@ pub(crate) struct SandboxArgs {
     /// Where it answers, over UDP and TCP.
     #[arg(long, default_value = "127.0.0.1:5070")]
     listen: SocketAddr,
-    /// Where it keeps its phrases and its log.
+    /// Where it keeps its log (`calls.jsonl`) and, for a moment, what it hears.
     #[arg(long, default_value = "./carillon-sandbox")]
     data: PathBuf,
+    /// All times and dice are drawn from this and the called number.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 /// Runs the far end until it is interrupted.
 pub(crate) async fn sandbox(args: &SandboxArgs, out: Output) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&args.data).with_context(|| format!("cannot make {}", args.data.display()))?;
-    let sandbox = carillon_sandbox::start(SandboxConfig::new(args.listen, args.data.clone())).await?;
+    let mut config = SandboxConfig::new(args.listen, args.data.clone());
+    config.seed = args.seed;
+    config.log_file = Some(args.data.join("calls.jsonl"));
+    let sandbox = carillon_sandbox::start(config).await?;
     out.note(&format!("The far end answers on {} (UDP and TCP). What it does follows from the last four digits:", sandbox.local_addr()));
     let rows: Vec<Vec<String>> = crate::wiring::sandbox_numbers()
         .iter()
