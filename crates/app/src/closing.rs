@@ -8,7 +8,7 @@ use carillon_domain::ids::DeliveryId;
 use carillon_domain::record::RecordState;
 use carillon_domain::time::UnixMicros;
 use carillon_domain::transition::{Change, Transition};
-use carillon_domain::trunk::Trunk;
+use carillon_domain::trunk::{Transport, Trunk};
 use carillon_domain::webhook::{Delivery, DeliveryState};
 use carillon_interfaces::event_renderer::{Fact, RenderContext};
 use carillon_interfaces::store::{CommitError, StoreError};
@@ -122,14 +122,24 @@ pub(crate) fn dialog_without_reply(call: &Call, trunk: &Trunk) -> DialogFacts {
         .as_ref()
         .map(|from| trunk.number_format.format(from))
         .unwrap_or_default();
+    // As the INVITE had it: CANCEL repeats the request URI (RFC 3261 section 9.1).
+    let port = match (&trunk.domain, trunk.port) {
+        (Some(_), _) | (None, 5060) => String::new(),
+        (None, port) => format!(":{port}"),
+    };
+    let transport = match trunk.transport {
+        Transport::Udp => "",
+        Transport::Tcp => ";transport=tcp",
+    };
+    let uri = format!("sip:{to}@{host}{port}{transport}");
     DialogFacts {
         identity: SipIdentity::of(call.id),
         invite_branch: None,
         invite_cseq: 1,
-        invite_uri: format!("sip:{to}@{host}:{}", trunk.port),
+        invite_uri: uri.clone(),
         local_uri: format!("sip:{from}@{host}"),
         contact_uri: None,
-        remote_uri: format!("sip:{to}@{host}"),
+        remote_uri: uri,
         remote_tag: None,
         remote_target: None,
         route_set: Vec::new(),

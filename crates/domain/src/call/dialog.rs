@@ -21,6 +21,13 @@ impl SipIdentity {
             local_tag: format!("c{}", &simple[16..]),
         }
     }
+
+    /// Branch of the attempt's INVITE with this CSeq number (RFC 3261 section 8.1.1.7). It follows from the names too, so
+    /// that CANCEL can be sent for an INVITE of which nothing but its attempt is on disk.
+    pub fn invite_branch(&self, cseq: u32) -> String {
+        let unique: String = self.sip_call_id.chars().filter(char::is_ascii_alphanumeric).collect();
+        format!("z9hG4bK{unique}{}n{cseq}", self.local_tag)
+    }
 }
 
 /// All that is needed to send CANCEL or BYE for a leg without the SIP stack's memory.

@@ -215,6 +215,14 @@ impl Leg {
         self.phase == Phase::Over
     }
 
+    /// Call-ID and our tag.
+    pub(super) fn identity(&self) -> SipIdentity {
+        SipIdentity {
+            sip_call_id: self.call_id.clone(),
+            local_tag: self.local_tag.clone(),
+        }
+    }
+
     /// What is needed to end this leg after a restart.
     pub(super) fn facts(&self) -> DialogFacts {
         let (branch, cseq, uri) = match &self.side {
@@ -222,10 +230,7 @@ impl Leg {
             _ => (None, self.local_cseq, self.remote_uri.clone()),
         };
         DialogFacts {
-            identity: SipIdentity {
-                sip_call_id: self.call_id.clone(),
-                local_tag: self.local_tag.clone(),
-            },
+            identity: self.identity(),
             invite_branch: branch,
             invite_cseq: cseq,
             invite_uri: uri,

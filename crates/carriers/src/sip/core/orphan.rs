@@ -164,7 +164,11 @@ impl Core {
     }
 
     pub(super) fn orphan_cancel_response(&mut self, now: Instant, leg: &mut Leg, code: u16) {
-        let settle_by = now + self.config.timers.t1 * 4;
+        // Who has no tag yet can only wait for the far end to send its 200 again, which takes up to T2.
+        let settle_by = match leg.dialog.remote_tag {
+            Some(_) => now + self.config.timers.t1 * 4,
+            None => now + self.config.timers.t2 + self.config.timers.t1,
+        };
         let Side::Orphan(orphan) = &mut leg.side else { return };
         match code {
             ..200 => {}
