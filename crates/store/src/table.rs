@@ -103,6 +103,12 @@ impl Table {
         }
     }
 
+    /// Whether a key column of an entity can change after its first write. Rewriting one that cannot would rewrite every
+    /// index that it is part of.
+    pub(crate) fn may_change(column: &str) -> bool {
+        matches!(column, "is_open" | "status" | "due_at" | "trunk_id" | "state")
+    }
+
     /// Key columns beside `workspace_id`, `id`, `number`, `version` and `doc`, in the order of [`Row::keys`].
     pub(crate) const fn key_columns(self) -> &'static [(&'static str, Kind)] {
         match self {
@@ -212,6 +218,11 @@ impl Prepared {
             writes.push(write(change)?);
         }
         Ok(Self { workspace_id, writes })
+    }
+
+    /// Whether it changes one row and no count kept beside it.
+    pub(crate) fn is_one_row(&self) -> bool {
+        matches!(&self.writes[..], [Write::Put(row)] if row.table != Table::Records)
     }
 
     pub(crate) fn api_key(key: &ApiKey) -> Result<Self, StoreError> {

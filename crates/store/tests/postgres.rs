@@ -3,6 +3,7 @@
 mod support;
 
 use carillon_domain::call::CallState;
+use carillon_domain::record::Record;
 use carillon_interfaces::conformance::store::samples::*;
 use carillon_interfaces::store::{CommitError, Store};
 use carillon_store::OpenError;
@@ -114,6 +115,72 @@ async fn a_server_with_lax_defaults_is_told_to_be_durable() {
     assert_eq!(store.setting("synchronous_commit").await.unwrap(), "on");
     assert_eq!(store.setting("transaction_isolation").await.unwrap(), "read committed");
     assert_eq!(store.setting("enable_seqscan").await.unwrap(), "off");
+}
+
+/// Counts what the server read, since a table that has just been filled looks small to a planner without statistics.
+#[tokio::test(flavor = "multi_thread")]
+async fn hot_paths_read_only_what_they_need_of_a_table_just_filled() {
+    const RECORDS: u64 = 5_000;
+    const TURNS: u64 = 12;
+    const ASKED: u64 = 40;
+    let Some(server) = Server::start(&["fsync=off", "autovacuum=off"]).await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = PostgresStore::open(&url).await.unwrap();
+    let ws = workspace_id();
+    let campaign = campaign(ws).id;
+    // Plans are made for the empty table, too.
+    for count in [1, RECORDS] {
+        let records: Vec<_> = (0..count)
+            .map(|n| Record {
+                phone: phone(n),
+                ..record(ws, campaign)
+            })
+            .collect();
+        put(&store, ws, records.iter().map(put_record)).await;
+        for turn in 0..TURNS {
+            store
+                .due_records(ws, campaign, at(0), u32::try_from(ASKED).unwrap())
+                .await
+                .unwrap();
+            store.next_due_at(ws, campaign).await.unwrap();
+            let numbers: Vec<_> = (RECORDS - ASKED / 2..RECORDS + ASKED / 2).map(phone).collect();
+            store.known_numbers(ws, campaign, &numbers).await.unwrap();
+            let Some(record) = records.get(usize::try_from(turn).unwrap()) else {
+                continue;
+            };
+            store.record(ws, record.id).await.unwrap();
+            put(
+                &store,
+                ws,
+                [put_record(&Record {
+                    version: 1,
+                    ..record.clone()
+                })],
+            )
+            .await;
+        }
+    }
+    // Ended connections have reported what they read.
+    store.close().await;
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    let whole: i64 = sqlx::query_scalar("SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'records'")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let by_index: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT indexrelname::text, idx_tup_read FROM pg_stat_user_indexes WHERE relname = 'records' AND idx_tup_read > 0",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let read = whole + by_index.iter().map(|(_, read)| read).sum::<i64>();
+    let needed = i64::try_from(2 * TURNS * (2 * ASKED + 3)).unwrap();
+    assert!(
+        (1..=needed).contains(&read),
+        "needed {needed}, read {whole} in sequence and by index {by_index:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

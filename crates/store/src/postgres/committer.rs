@@ -5,6 +5,7 @@
 //! it rolls back and writes transition by transition, each in a savepoint, so that each gets its own result.
 
 use super::apply::{Refusal, apply, failed};
+use super::growth::{Growth, analyze};
 use super::plan::{Counters, Numbered, chunks};
 use crate::meters::{Backend, batch_committed, queue_depth};
 use crate::table::{Prepared, Table, Write};
@@ -50,6 +51,7 @@ impl Committer {
             connection: None,
             requests,
             numbers: Numbers::default(),
+            growth: Growth::default(),
             askers_before: 1,
         };
         let task = tokio::spawn(batches.run());
@@ -170,6 +172,7 @@ struct Batches {
     connection: Option<sqlx::pool::PoolConnection<Postgres>>,
     requests: mpsc::Receiver<Request>,
     numbers: Numbers,
+    growth: Growth,
     /// Requests in the batch before.
     askers_before: usize,
 }
@@ -217,9 +220,10 @@ impl Batches {
             Err(error) => return all(&error),
         };
         let numbered: Vec<Numbered<'_>> = batch.iter().zip(numbers.iter().map(Vec::as_slice)).collect();
+        let grown = self.growth.add(batch);
         let mut reconnected = false;
         loop {
-            match self.try_commit(&numbered).await {
+            match self.try_commit(&numbered, &grown).await {
                 Ok(results) => return results,
                 Err(Failure::Before(error)) if !reconnected => {
                     tracing::warn!(%error, "the connection to the store failed; connecting again");
@@ -234,23 +238,33 @@ impl Batches {
         }
     }
 
-    async fn try_commit(&mut self, batch: &[Numbered<'_>]) -> Result<Results, Failure> {
+    async fn try_commit(&mut self, batch: &[Numbered<'_>], grown: &[Table]) -> Result<Results, Failure> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.pool.acquire().await.map_err(Failure::Before)?),
         };
         if let [transition] = batch {
-            return Ok(vec![alone(connection, *transition).await?]);
+            return Ok(vec![alone(connection, *transition, grown).await?]);
         }
-        match together(connection, batch).await? {
+        match together(connection, batch, grown).await? {
             Some(results) => Ok(results),
-            None => one_by_one(connection, batch).await,
+            None => one_by_one(connection, batch, grown).await,
         }
     }
 }
 
+/// Makes a transaction durable.
+async fn end(mut transaction: PgTransaction<'_>, grown: &[Table]) -> Result<(), Failure> {
+    analyze(&mut transaction, grown).await.map_err(Failure::Before)?;
+    transaction.commit().await.map_err(Failure::During)
+}
+
 /// Writes the batch at once. `None`: something was refused and nothing is written.
-async fn together(connection: &mut PgConnection, batch: &[Numbered<'_>]) -> Result<Option<Results>, Failure> {
+async fn together(
+    connection: &mut PgConnection,
+    batch: &[Numbered<'_>],
+    grown: &[Table],
+) -> Result<Option<Results>, Failure> {
     let mut transaction = connection.begin().await.map_err(Failure::Before)?;
     for chunk in chunks(batch.iter().copied(), Counters::Together) {
         match apply(&mut transaction, &chunk).await {
@@ -262,18 +276,22 @@ async fn together(connection: &mut PgConnection, batch: &[Numbered<'_>]) -> Resu
             }
         }
     }
-    transaction.commit().await.map_err(Failure::During)?;
+    end(transaction, grown).await?;
     Ok(Some(vec![Ok(()); batch.len()]))
 }
 
 /// Writes a transition that has a transaction to itself.
-async fn alone(connection: &mut PgConnection, transition: Numbered<'_>) -> Result<Result<(), CommitError>, Failure> {
+async fn alone(
+    connection: &mut PgConnection,
+    transition: Numbered<'_>,
+    grown: &[Table],
+) -> Result<Result<(), CommitError>, Failure> {
     let mut tries = 0;
     loop {
         let mut transaction = connection.begin().await.map_err(Failure::Before)?;
         let refusal = match apply_all(&mut transaction, transition).await {
             Ok(()) => {
-                transaction.commit().await.map_err(Failure::During)?;
+                end(transaction, grown).await?;
                 return Ok(Ok(()));
             }
             Err(Refusal::Broken(error)) => return Err(Failure::Before(error)),
@@ -289,13 +307,17 @@ async fn alone(connection: &mut PgConnection, transition: Numbered<'_>) -> Resul
 }
 
 /// Writes transition by transition, each in a savepoint, with one commit at the end.
-async fn one_by_one(connection: &mut PgConnection, batch: &[Numbered<'_>]) -> Result<Results, Failure> {
+async fn one_by_one(
+    connection: &mut PgConnection,
+    batch: &[Numbered<'_>],
+    grown: &[Table],
+) -> Result<Results, Failure> {
     let mut transaction = connection.begin().await.map_err(Failure::Before)?;
     let mut results = Vec::with_capacity(batch.len());
     for transition in batch {
         results.push(in_savepoint(&mut transaction, *transition).await?);
     }
-    transaction.commit().await.map_err(Failure::During)?;
+    end(transaction, grown).await?;
     Ok(results)
 }
 

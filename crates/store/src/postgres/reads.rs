@@ -326,8 +326,10 @@ impl Store for PostgresStore {
         numbers: &[PhoneNumber],
     ) -> Result<Vec<PhoneNumber>, StoreError> {
         let started = Instant::now();
-        let sql = "SELECT DISTINCT r.phone FROM unnest($3::text[]) AS asked (phone)
-                   JOIN records AS r ON r.workspace_id = $1 AND r.campaign_id = $2 AND r.phone = asked.phone";
+        // A subquery of its own for each number: as a join, the planner may read the whole campaign instead.
+        let sql = "SELECT asked.phone FROM unnest($3::text[]) AS asked (phone)
+                   WHERE (SELECT true FROM records AS r WHERE r.workspace_id = $1 AND r.campaign_id = $2
+                          AND r.phone = asked.phone ORDER BY r.phone LIMIT 1)";
         let asked: Vec<_> = numbers.iter().map(PhoneNumber::as_str).collect();
         let known: Vec<String> = sqlx::query_scalar(sql)
             .bind(workspace.uuid())

@@ -37,7 +37,8 @@ fn insert_sql(table: Table) -> String {
 
 fn update_sql(table: Table) -> String {
     let mut sql = format!("UPDATE {} SET version = ?3 + 1, doc = ?4", table.name());
-    for ((name, _), place) in table.key_columns().iter().zip(5..) {
+    let changing = table.key_columns().iter().filter(|(name, _)| Table::may_change(name));
+    for ((name, _), place) in changing.zip(5..) {
         sql.push_str(&format!(", {name} = ?{place}"));
     }
     sql.push_str(" WHERE workspace_id = ?1 AND id = ?2 AND version = ?3");
@@ -229,7 +230,11 @@ fn update(connection: &Connection, workspace: Uuid, row: &Row) -> Result<(), Com
     let (workspace_id, id) = (workspace.as_bytes(), row.id.as_bytes());
     let mut values: Vec<&dyn ToSql> = Vec::with_capacity(row.keys.len() + 4);
     values.extend([workspace_id as &dyn ToSql, id, &row.expected, &row.doc]);
-    values.extend(row.keys.iter().map(|key| key as &dyn ToSql));
+    let keys = row.table.key_columns().iter().zip(&row.keys);
+    values.extend(
+        keys.filter(|((name, _), _)| Table::may_change(name))
+            .map(|(_, key)| key as &dyn ToSql),
+    );
     let (_, sql) = &SQL[&row.table];
     let changed = connection
         .prepare_cached(sql)

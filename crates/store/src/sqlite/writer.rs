@@ -1,5 +1,5 @@
 //! The one writer: a thread that takes whatever requests have come while the disk was busy, runs them in one transaction,
-//! each transition in a savepoint of its own, and answers when that transaction is durable.
+//! each transition of several rows in a savepoint of its own, and answers when that transaction is durable.
 //!
 //! A batch closes when the queue is empty, so a lone commit waits for nothing; or when it holds [`BATCH_TRANSITIONS`]; or
 //! when it is [`BATCH_TIME`] old and twice as old as the last flush took, so that at most a third of the time goes into
@@ -146,9 +146,6 @@ impl Batches {
             batch_committed(Backend::Sqlite, batch.transitions, started.elapsed());
             batch.answer(end);
         }
-        if let Err(error) = self.connection.execute_batch("PRAGMA optimize") {
-            tracing::debug!(%error, "the statistics of the store were not updated");
-        }
     }
 
     fn collect(&mut self, batch: &mut Batch, first: Request, close_at: Instant, begun: Result<(), CommitError>) {
@@ -185,6 +182,10 @@ impl Batches {
         // A failure such as a full disk ends the whole transaction. Nothing may be written outside of one.
         if self.connection.is_autocommit() {
             return Err(lost());
+        }
+        if transition.is_one_row() {
+            // SQLite undoes a refused statement by itself. A savepoint would copy every page before it changes.
+            return apply(&self.connection, &mut self.numbers, transition);
         }
         self.run_sql("SAVEPOINT transition")?;
         let result = apply(&self.connection, &mut self.numbers, transition);
