@@ -1,6 +1,9 @@
 //! Legs that a next life ends.
 
 use super::*;
+use crate::ua::Challenge;
+use carillon_domain::pii::Secret;
+use carillon_domain::trunk::Credentials;
 
 /// What is known of a leg when the process dies, and what its next life then sends.
 #[test]
@@ -81,6 +84,60 @@ fn an_orphan_whose_far_end_is_gone_is_given_up_in_time() {
     let began = world.now;
     assert_eq!(end_in_next_life(&mut world, dialog), Some(false));
     assert!(world.now - began <= SipTimers::default().orphan_deadline + ms(100));
+}
+
+/// The process died between sending the INVITE and storing anything that came back.
+#[test]
+fn an_orphan_of_which_only_the_attempt_is_known_is_cancelled() {
+    for challenged in [false, true] {
+        let mut world = World::new(CALM, SipTimers::default());
+        let (mut call, (sender, _events)) = outbound(1, ms(60_000));
+        call.credentials = Some(Credentials {
+            username: "a".to_owned(),
+            password: Secret::new("b"),
+        });
+        let (identity, invite_uri, local_uri) =
+            (call.identity.clone(), call.request_uri.clone(), call.from_uri.clone());
+        world.cores[US].originate(world.now, call, None, sender).unwrap();
+        let mut call = world.arrived();
+        if challenged {
+            let challenge = Challenge {
+                proxy: true,
+                realm: "far".to_owned(),
+                nonce: "1".to_owned(),
+                qop: true,
+                sha256: false,
+            };
+            let (name, value) = challenge.header();
+            world.cores[FAR].reject(world.now, call.leg, 407, "", &[(name.to_owned(), value)]);
+            call = world.arrived();
+            assert_eq!(call.cseq, 2);
+        }
+        world.cores[FAR].ring(world.now, call.leg, 180, None);
+        let facts = DialogFacts {
+            identity,
+            invite_branch: None,
+            invite_cseq: 1,
+            remote_uri: invite_uri.clone(),
+            invite_uri,
+            local_uri,
+            contact_uri: None,
+            remote_tag: None,
+            remote_target: None,
+            route_set: Vec::new(),
+            peer: None,
+            answered: false,
+        };
+        assert_eq!(
+            end_in_next_life(&mut world, facts),
+            Some(true),
+            "challenged: {challenged}"
+        );
+        let told = drain(&mut call.events);
+        assert!(matches!(told.last(), Some(InboundEvent::Cancelled)), "{told:?}");
+        world.pass(ms(120_000));
+        assert_eq!((world.cores[US].legs.len(), world.cores[FAR].legs.len()), (0, 0));
+    }
 }
 
 fn replace_us(world: &mut World) {
