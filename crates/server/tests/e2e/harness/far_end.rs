@@ -250,9 +250,11 @@ impl Inner {
         let key = message.call_id();
         let known = {
             let legs = self.lock();
-            // CANCEL belongs to the INVITE with its branch and CSeq (RFC 3261 section 9.1).
+            // CANCEL belongs to the INVITE with its branch, CSeq and request URI (RFC 3261 section 9.1).
             legs.get(&key).is_some_and(|leg| {
-                leg.invite.branch() == message.branch() && leg.invite.cseq_number() == message.cseq_number()
+                leg.invite.branch() == message.branch()
+                    && leg.invite.cseq_number() == message.cseq_number()
+                    && leg.invite.target == message.target
             })
         };
         if !known {
