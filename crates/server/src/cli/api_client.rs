@@ -54,12 +54,6 @@ impl ApiClient {
         self.send(self.http.delete(self.native(path)), path).await
     }
 
-    /// POST of raw bytes below `/carillon/v1`.
-    pub(crate) async fn post_bytes(&self, path: &str, media_type: &str, body: Vec<u8>) -> anyhow::Result<Value> {
-        let request = self.http.post(self.native(path)).header("content-type", media_type).body(body);
-        self.send(request, path).await
-    }
-
     /// POST to RevRag's API.
     pub(crate) async fn revrag_post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let request = self.http.post(format!("{}{path}", self.credentials.base_url)).json(body);
@@ -70,12 +64,6 @@ impl ApiClient {
     pub(crate) async fn revrag_get(&self, path: &str) -> anyhow::Result<Value> {
         let request = self.http.get(format!("{}{path}", self.credentials.base_url));
         Self::read(request.header("X-API-Key", &self.credentials.revrag.api_key), path).await
-    }
-
-    /// GET of a whole URL, as bytes.
-    pub(crate) async fn fetch(&self, url: &str) -> anyhow::Result<Vec<u8>> {
-        let reply = self.http.get(url).send().await?.error_for_status()?;
-        Ok(reply.bytes().await?.to_vec())
     }
 
     fn native(&self, path: &str) -> String {
