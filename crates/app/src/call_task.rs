@@ -57,6 +57,8 @@ struct CallTask {
     writing: Option<BoxFuture<'static, (Call, Result<(), CommitError>)>>,
     being_written: Option<CallState>,
     write_pause: Option<Instant>,
+    /// Our wish to hang up is written then, if the leg has not ended.
+    wish_written_at: Option<Instant>,
     orphan: Option<BoxFuture<'static, bool>>,
     /// The sound is being closed: its recording is what the work after a call waits for.
     releasing: Option<BoxFuture<'static, MediaSummary>>,
@@ -65,6 +67,9 @@ struct CallTask {
 }
 
 const WRITE_RETRY: Duration = Duration::from_millis(250);
+/// A leg mostly ends this soon after we hang up. Then its end is written, and not our wish before it: one durable write
+/// of a call less.
+const HANG_UP_SETTLES: Duration = Duration::from_millis(20);
 
 impl App {
     pub(crate) fn spawn_call(&self, call: Call, start: TaskStart) {
@@ -103,6 +108,7 @@ impl CallTask {
             writing: None,
             being_written: None,
             write_pause: None,
+            wish_written_at: None,
             orphan: None,
             releasing: None,
             media_open: false,
@@ -173,10 +179,10 @@ impl CallTask {
             .call
             .deadline
             .map(|deadline| Instant::now() + deadline.since(self.app.now()));
-        match (deadline, self.write_pause) {
-            (Some(deadline), Some(pause)) => Some(deadline.min(pause)),
-            (deadline, pause) => deadline.or(pause),
-        }
+        [deadline, self.write_pause, self.wish_written_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The last gate, the endpoint, the INVITE.
@@ -337,6 +343,9 @@ impl CallTask {
     /// Feeds the rules and does at once what they want at once.
     async fn feed(&mut self, input: CallInput) {
         let step = self.call.handle(self.app.now(), input);
+        if step.call.state == CallState::HangingUp && self.call.state != CallState::HangingUp {
+            self.wish_written_at = Some(Instant::now() + HANG_UP_SETTLES);
+        }
         self.call = step.call;
         for effect in step.effects {
             self.perform(effect).await;
@@ -399,8 +408,12 @@ impl CallTask {
 
     /// Starts writing the call as it is now, unless a write is under way or nothing changed.
     fn begin_write(&mut self) {
-        self.write_pause = self.write_pause.filter(|until| Instant::now() < *until);
-        if self.writing.is_some() || self.write_pause.is_some() || self.call == self.stored {
+        let now = Instant::now();
+        self.write_pause = self.write_pause.filter(|until| now < *until);
+        let hanging_up = self.call.state == CallState::HangingUp;
+        self.wish_written_at = self.wish_written_at.filter(|at| hanging_up && now < *at);
+        let paused = self.write_pause.or(self.wish_written_at).is_some();
+        if self.writing.is_some() || paused || self.call == self.stored {
             return;
         }
         self.being_written = Some(self.call.state);

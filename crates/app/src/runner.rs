@@ -31,6 +31,22 @@ const FORGOTTEN_STARTS: Duration = Duration::from_millis(1_010);
 /// How long it waits after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
 
+/// Lines in use, derived from live calls. Read once a look, and only if there is something to dial: there may be thousands.
+#[derive(Debug, Default)]
+struct Lines {
+    in_use: Option<LinesInUse>,
+}
+
+impl Lines {
+    async fn in_use(&mut self, app: &App) -> Result<&mut LinesInUse, StoreError> {
+        let in_use = match self.in_use.take() {
+            Some(in_use) => in_use,
+            None => app.lines_in_use().await?,
+        };
+        Ok(self.in_use.insert(in_use))
+    }
+}
+
 /// Lines in use, derived from live calls.
 #[derive(Debug, Default)]
 pub(crate) struct LinesInUse {
@@ -162,7 +178,7 @@ impl App {
 
     async fn look(&self, rates: &mut BTreeMap<TrunkId, StartRate>, turn: usize) -> Result<NextLook, StoreError> {
         let mut next = NextLook::default();
-        let mut lines = self.lines_in_use().await?;
+        let mut lines = Lines::default();
         self.dispatch_single_calls(rates, &mut lines, &mut next).await?;
         let mut campaigns = self.store().open_campaigns().await?;
         if !campaigns.is_empty() {
@@ -243,11 +259,17 @@ impl App {
         campaign: &Campaign,
         capped_zones: Option<&BTreeSet<ZoneName>>,
         rates: &mut BTreeMap<TrunkId, StartRate>,
-        lines: &mut LinesInUse,
+        lines: &mut Lines,
         next: &mut NextLook,
     ) -> Result<(), StoreError> {
         let now = self.now();
         let store = self.store();
+        let next_due_at = store.next_due_at(campaign.workspace_id, campaign.id).await?;
+        if next_due_at.is_none_or(|at| at > now) {
+            next.by(next_due_at);
+            return Ok(());
+        }
+        let lines = lines.in_use(self).await?;
         let mut loaded = self.load_lines(campaign, lines).await?;
         if let Some(trunk) = &loaded.trunk {
             let rate = rates.entry(trunk.id).or_default();
@@ -265,7 +287,8 @@ impl App {
             .due_records(campaign.workspace_id, campaign.id, now, limit)
             .await?;
         if due.is_empty() {
-            next.by(store.next_due_at(campaign.workspace_id, campaign.id).await?);
+            // Somebody else took them in between.
+            next.at_once = true;
             return Ok(());
         }
         self.load_callees(&mut loaded, campaign, &due, now).await?;
@@ -416,7 +439,7 @@ impl App {
     async fn dispatch_single_calls(
         &self,
         rates: &mut BTreeMap<TrunkId, StartRate>,
-        lines: &mut LinesInUse,
+        lines: &mut Lines,
         next: &mut NextLook,
     ) -> Result<(), StoreError> {
         for call in self.store().queued_calls(256).await? {
@@ -426,6 +449,7 @@ impl App {
                 continue;
             }
             next.by(call.deadline);
+            let lines = lines.in_use(self).await?;
             let Some(workspace) = self.store().workspace(call.workspace_id).await? else {
                 continue;
             };

@@ -19,5 +19,9 @@ pub enum Problem {
 
 /// The reply to a request for `path` that failed outside of any handler.
 pub fn problem_response(path: &str, problem: Problem) -> Response {
-    if revrag::owns(path) { revrag::problem_response(problem) } else { native::problem_response(problem) }
+    if revrag::owns(path) {
+        revrag::problem_response(problem)
+    } else {
+        native::problem_response(problem)
+    }
 }

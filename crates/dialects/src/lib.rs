@@ -10,8 +10,8 @@ mod renderer;
 mod revrag;
 mod state;
 
-pub use native::{native_error, openapi};
 pub use errors::{Problem, problem_response};
+pub use native::{native_error, openapi};
 pub use renderer::Renderer;
 pub use state::{ClipAudio, ClipAudioError, ConvertedClip, DialectState, RecordingUrls, SandboxNumber};
 
@@ -22,7 +22,10 @@ use axum::response::Response;
 /// Every dialect's routes, each below its own prefix, and an answer to every other path: in the style of the dialect that
 /// owns its beginning, else in our own.
 pub fn router(state: DialectState) -> Router {
-    Router::new().merge(revrag::router(state.clone())).merge(native::router(state)).fallback(unknown_path)
+    Router::new()
+        .merge(revrag::router(state.clone()))
+        .merge(native::router(state))
+        .fallback(unknown_path)
 }
 
 async fn unknown_path(uri: Uri) -> Response {

@@ -36,7 +36,13 @@ impl EventRenderer for Renderer {
         let timestamp = now.seconds().to_string();
         let mut headers = vec![("Content-Type", "application/json".to_owned())];
         match endpoint.dialect {
-            Dialect::Revrag => headers.extend(revrag::signature_headers(&endpoint.secret, event, event_id, body, &timestamp)),
+            Dialect::Revrag => headers.extend(revrag::signature_headers(
+                &endpoint.secret,
+                event,
+                event_id,
+                body,
+                &timestamp,
+            )),
             Dialect::Native | Dialect::Agentive | Dialect::Agoralia | Dialect::Jagcall => {
                 headers.extend(native::signature_headers(&endpoint.secret, event_id, body, &timestamp));
             }
@@ -48,7 +54,9 @@ impl EventRenderer for Renderer {
 /// HMAC-SHA256 of the parts in a row.
 pub(crate) fn hmac_sha256(key: &[u8], parts: &[&str]) -> [u8; 32] {
     // HMAC takes keys of any length, so the error cannot happen; the zero key would only make a signature nobody accepts.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return [0; 32];
+    };
     for part in parts {
         mac.update(part.as_bytes());
     }

@@ -41,7 +41,10 @@ impl RecordingUrls {
     /// call alone, so that a status answer and a webhook say the same.
     pub fn url(&self, call: &Call, extension: &str) -> Option<String> {
         call.recording.as_ref()?;
-        Some(self.links.url(call, extension, call.ended_at.unwrap_or(call.created_at), self.life))
+        Some(
+            self.links
+                .url(call, extension, call.ended_at.unwrap_or(call.created_at), self.life),
+        )
     }
 }
 

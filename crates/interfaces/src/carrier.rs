@@ -74,7 +74,10 @@ pub enum CarrierEvent {
 impl CarrierEvent {
     /// Whether this is the last event of the call.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::RemoteHangUp { .. } | Self::LocalHangUp { .. })
+        matches!(
+            self,
+            Self::Failed(_) | Self::RemoteHangUp { .. } | Self::LocalHangUp { .. }
+        )
     }
 }
 

@@ -38,7 +38,11 @@ impl IdMaker for UuidV7Maker {
     fn next_id(&self) -> Uuid {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         match self.context.lock() {
-            Ok(context) => Uuid::new_v7(uuid::Timestamp::from_unix(&*context, since_epoch.as_secs(), since_epoch.subsec_nanos())),
+            Ok(context) => Uuid::new_v7(uuid::Timestamp::from_unix(
+                &*context,
+                since_epoch.as_secs(),
+                since_epoch.subsec_nanos(),
+            )),
             Err(_) => Uuid::now_v7(),
         }
     }

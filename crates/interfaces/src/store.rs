@@ -186,7 +186,8 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Record>, StoreError>;
     /// The earliest due time of a waiting record, past ones included.
-    async fn next_due_at(&self, workspace: WorkspaceId, campaign: CampaignId) -> Result<Option<UnixMicros>, StoreError>;
+    async fn next_due_at(&self, workspace: WorkspaceId, campaign: CampaignId)
+    -> Result<Option<UnixMicros>, StoreError>;
     /// Which of these numbers the campaign already has.
     async fn known_numbers(
         &self,

@@ -39,8 +39,12 @@ pub(crate) struct ApiKeyEntry {
 /// Reads `credentials.json` of a data folder.
 pub(crate) fn read_credentials(data: &Path) -> anyhow::Result<CredentialsFile> {
     let path = data.join("credentials.json");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}: start the server once with `carillon serve`", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "cannot read {}: start the server once with `carillon serve`",
+            path.display()
+        )
+    })?;
     serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
 }
 
@@ -105,12 +109,20 @@ async fn write_credentials(app: &App, config: &Config, workspace: &Workspace, ba
         // A store that has keys already belongs to somebody who has kept them elsewhere.
         Err(_) if !app.store().api_keys(workspace.id).await?.is_empty() => return Ok(()),
         Err(_) => {
-            let native = app.create_api_key(workspace.id, "first native key".to_owned(), Dialect::Native, None).await?;
-            let revrag = app.create_api_key(workspace.id, "first RevRag key".to_owned(), Dialect::Revrag, None).await?;
+            let native = app
+                .create_api_key(workspace.id, "first native key".to_owned(), Dialect::Native, None)
+                .await?;
+            let revrag = app
+                .create_api_key(workspace.id, "first RevRag key".to_owned(), Dialect::Revrag, None)
+                .await?;
             CredentialsFile {
                 base_url: String::new(),
-                native: ApiKeyEntry { api_key: native.secret.expose().to_owned() },
-                revrag: ApiKeyEntry { api_key: revrag.secret.expose().to_owned() },
+                native: ApiKeyEntry {
+                    api_key: native.secret.expose().to_owned(),
+                },
+                revrag: ApiKeyEntry {
+                    api_key: revrag.secret.expose().to_owned(),
+                },
             }
         }
     };
@@ -121,14 +133,22 @@ async fn write_credentials(app: &App, config: &Config, workspace: &Workspace, ba
 /// Writes a file that only its owner can read, whole or not at all.
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&temporary, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 async fn save_trunk(app: &App, workspace: WorkspaceId, existing: &[Trunk], new: NewTrunk) -> anyhow::Result<()> {
-    let id = existing.iter().find(|trunk| trunk.name == new.name).map(|trunk| trunk.id);
+    let id = existing
+        .iter()
+        .find(|trunk| trunk.name == new.name)
+        .map(|trunk| trunk.id);
     app.save_trunk(workspace, id, new).await?;
     Ok(())
 }
@@ -139,7 +159,10 @@ fn sandbox_trunk(address: SocketAddr) -> NewTrunk {
         host: address.ip().to_string(),
         port: address.port(),
         transport: Transport::Udp,
-        credentials: Some(Credentials { username: "sandbox".to_owned(), password: Secret::new("sandbox") }),
+        credentials: Some(Credentials {
+            username: "sandbox".to_owned(),
+            password: Secret::new("sandbox"),
+        }),
         domain: None,
         caller_ids: PhoneNumber::from_e164_shape("+911140000000").into_iter().collect(),
         number_format: NumberFormat::E164,
@@ -164,7 +187,11 @@ fn from_config(trunk: &TrunkConfig) -> NewTrunk {
         transport: trunk.transport,
         credentials,
         domain: (!trunk.domain.is_empty()).then(|| trunk.domain.clone()),
-        caller_ids: trunk.caller_ids.iter().filter_map(|number| PhoneNumber::from_e164_shape(number)).collect(),
+        caller_ids: trunk
+            .caller_ids
+            .iter()
+            .filter_map(|number| PhoneNumber::from_e164_shape(number))
+            .collect(),
         number_format: match trunk.number_format {
             NumberFormatConfig::E164 => NumberFormat::E164,
             NumberFormatConfig::Digits => NumberFormat::Digits,

@@ -149,7 +149,10 @@ pub(crate) struct TrunkConfig {
 
 impl std::fmt::Debug for TrunkConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TrunkConfig").field("name", &self.name).field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("TrunkConfig")
+            .field("name", &self.name)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
     }
 }
 
@@ -223,8 +226,10 @@ impl Config {
         let mut table = parse(DEFAULTS, "the built-in defaults")?;
         if let Some(path) = file {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| ConfigProblem::Unreadable { path: name.clone(), error })?;
+            let text = std::fs::read_to_string(path).map_err(|error| ConfigProblem::Unreadable {
+                path: name.clone(),
+                error,
+            })?;
             // Parsed once by itself, so that errors carry the line of the user's file.
             let own = parse(&text, &name)?;
             check_shape(&text, &name, &table, &own)?;
@@ -237,24 +242,38 @@ impl Config {
                 used.push(variable);
             }
         }
-        let config: Self = table.try_into().map_err(|error: toml::de::Error| ConfigProblem::Variable {
-            variable: if used.is_empty() { "settings".to_owned() } else { used.join(", ") },
-            reason: error.message().to_owned(),
-        })?;
+        let config: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigProblem::Variable {
+                variable: if used.is_empty() {
+                    "settings".to_owned()
+                } else {
+                    used.join(", ")
+                },
+                reason: error.message().to_owned(),
+            })?;
         config.check()?;
         Ok(config)
     }
 
     /// What types cannot check.
     fn check(&self) -> Result<(), ConfigProblem> {
-        let wrong = |setting: &str, reason: String| Err(ConfigProblem::Value { setting: setting.to_owned(), reason });
+        let wrong = |setting: &str, reason: String| {
+            Err(ConfigProblem::Value {
+                setting: setting.to_owned(),
+                reason,
+            })
+        };
         if self.media.port_min >= self.media.port_max {
             return wrong("media.port_min", "must be below media.port_max".to_owned());
         }
         if !self.media.address.is_empty() && self.media.address().is_none() {
             return wrong("media.address", format!("`{}` is no IP address", self.media.address));
         }
-        for (setting, text) in [("sandbox.listen", &self.sandbox.listen), ("sandbox.external", &self.sandbox.external)] {
+        for (setting, text) in [
+            ("sandbox.listen", &self.sandbox.listen),
+            ("sandbox.external", &self.sandbox.external),
+        ] {
             if !text.is_empty() && text.parse::<SocketAddr>().is_err() {
                 return wrong(setting, format!("`{text}` is no ADDRESS:PORT"));
             }
@@ -267,7 +286,10 @@ impl Config {
                 }
             }
             if trunk.caller_ids.is_empty() {
-                return wrong(&format!("trunks.{}.caller_ids", trunk.name), "name at least one number".to_owned());
+                return wrong(
+                    &format!("trunks.{}.caller_ids", trunk.name),
+                    "name at least one number".to_owned(),
+                );
             }
         }
         Ok(())
@@ -284,7 +306,10 @@ impl Config {
 }
 
 fn parse(text: &str, path: &str) -> Result<Table, ConfigProblem> {
-    text.parse().map_err(|error| ConfigProblem::File { path: path.to_owned(), error: Box::new(error) })
+    text.parse().map_err(|error| ConfigProblem::File {
+        path: path.to_owned(),
+        error: Box::new(error),
+    })
 }
 
 /// Reads the user's file on top of the defaults in one go, as text, so that a wrong type or an unknown key is told with its
@@ -294,7 +319,11 @@ fn check_shape(text: &str, path: &str, defaults: &Table, own: &Table) -> Result<
     let mut lines: Vec<String> = Vec::new();
     let mut seen = Vec::new();
     for line in text.lines() {
-        let header = line.trim().strip_prefix('[').and_then(|rest| rest.split(']').next()).filter(|_| !line.trim().starts_with("[["));
+        let header = line
+            .trim()
+            .strip_prefix('[')
+            .and_then(|rest| rest.split(']').next())
+            .filter(|_| !line.trim().starts_with("[["));
         match header.and_then(|name| Some((name.trim(), defaults.get(name.trim())?.as_table()?))) {
             Some((name, section)) => {
                 let given = own.get(name).and_then(Value::as_table);
@@ -326,10 +355,15 @@ fn check_shape(text: &str, path: &str, defaults: &Table, own: &Table) -> Result<
     }
     for (name, section) in defaults {
         if !seen.contains(name) && section.is_table() {
-            whole.push_str(&format!("[{name}]\n{section}\n", section = section.as_table().cloned().unwrap_or_default()));
+            whole.push_str(&format!(
+                "[{name}]\n{section}\n",
+                section = section.as_table().cloned().unwrap_or_default()
+            ));
         }
     }
-    let Err(error) = toml::from_str::<Config>(&whole) else { return Ok(()) };
+    let Err(error) = toml::from_str::<Config>(&whole) else {
+        return Ok(());
+    };
     let line = error
         .span()
         .and_then(|span| whole.get(..span.start))
@@ -337,7 +371,10 @@ fn check_shape(text: &str, path: &str, defaults: &Table, own: &Table) -> Result<
         .unwrap_or(number);
     Err(ConfigProblem::Value {
         setting: format!("{path}, line {line}"),
-        reason: format!("{}\n  fix: see `carillon config` for every setting with its default", error.message()),
+        reason: format!(
+            "{}\n  fix: see `carillon config` for every setting with its default",
+            error.message()
+        ),
     })
 }
 
@@ -353,12 +390,21 @@ fn merge(into: &mut Table, from: Table) {
 }
 
 fn set_variable(table: &mut Table, variable: &str, path: &str, text: &str) -> Result<(), ConfigProblem> {
-    let unknown = || ConfigProblem::Variable { variable: variable.to_owned(), reason: "there is no such setting".to_owned() };
+    let unknown = || ConfigProblem::Variable {
+        variable: variable.to_owned(),
+        reason: "there is no such setting".to_owned(),
+    };
     let lower = path.to_ascii_lowercase();
     let (section, key) = lower.split_once("__").ok_or_else(unknown)?;
-    let section = table.get_mut(section).and_then(Value::as_table_mut).ok_or_else(unknown)?;
+    let section = table
+        .get_mut(section)
+        .and_then(Value::as_table_mut)
+        .ok_or_else(unknown)?;
     let current = section.get(key).ok_or_else(unknown)?;
-    let wrong = |what: &str| ConfigProblem::Variable { variable: variable.to_owned(), reason: format!("`{text}` is no {what}") };
+    let wrong = |what: &str| ConfigProblem::Variable {
+        variable: variable.to_owned(),
+        reason: format!("`{text}` is no {what}"),
+    };
     let value = match current {
         Value::Integer(_) => Value::Integer(text.parse().map_err(|_| wrong("whole number"))?),
         Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| wrong("true or false"))?),
@@ -380,7 +426,9 @@ mod tests {
     fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Config::load(Some(file.path()), variables).map_err(|problem| problem.to_string())
     }
 
@@ -394,7 +442,14 @@ mod tests {
     #[test]
     fn a_file_changes_single_settings_and_variables_win_over_it() {
         let text = "[sip]\nlisten = \"127.0.0.1:5070\"\n[[trunks]]\nname = \"a\"\nhost = \"h\"\ncaller_ids = [\"+911140000000\"]\n";
-        let config = load(text, &[("CARILLON_MEDIA__THREADS", "3"), ("CARILLON_WEBHOOKS__ALLOW_TARGETS", "127.0.0.1,::1")]).unwrap();
+        let config = load(
+            text,
+            &[
+                ("CARILLON_MEDIA__THREADS", "3"),
+                ("CARILLON_WEBHOOKS__ALLOW_TARGETS", "127.0.0.1,::1"),
+            ],
+        )
+        .unwrap();
         assert_eq!(config.sip.listen.port(), 5070);
         assert_eq!(config.media.threads, 3);
         assert_eq!(config.webhooks.allow_targets, ["127.0.0.1", "::1"]);
@@ -409,13 +464,24 @@ mod tests {
             ("[serv]\n", "line 1"),
             ("[server\n", "line 1"),
             ("[media]\nport_min = 9\nport_max = 8\n", "media.port_min"),
-            ("[[trunks]]\nname = \"a\"\nhost = \"h\"\ncaller_ids = [\"123\"]\n", "trunks.a.caller_ids"),
+            (
+                "[[trunks]]\nname = \"a\"\nhost = \"h\"\ncaller_ids = [\"123\"]\n",
+                "trunks.a.caller_ids",
+            ),
         ];
         for (text, place) in table {
             let problem = load(text, &[]).unwrap_err();
             assert!(problem.contains(place), "{text:?} gave {problem}");
         }
-        assert!(load("", &[("CARILLON_SIP__LITSEN", "x")]).unwrap_err().contains("CARILLON_SIP__LITSEN"));
-        assert!(load("", &[("CARILLON_MEDIA__THREADS", "many")]).unwrap_err().contains("whole number"));
+        assert!(
+            load("", &[("CARILLON_SIP__LITSEN", "x")])
+                .unwrap_err()
+                .contains("CARILLON_SIP__LITSEN")
+        );
+        assert!(
+            load("", &[("CARILLON_MEDIA__THREADS", "many")])
+                .unwrap_err()
+                .contains("whole number")
+        );
     }
 }

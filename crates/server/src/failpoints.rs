@@ -7,13 +7,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The failpoints that the environment asks for.
 pub(crate) fn from_environment() -> anyhow::Result<Arc<dyn Failpoints>> {
-    let Ok(wish) = std::env::var("CARILLON_FAILPOINT") else { return Ok(Arc::new(NoFailpoints)) };
+    let Ok(wish) = std::env::var("CARILLON_FAILPOINT") else {
+        return Ok(Arc::new(NoFailpoints));
+    };
     let (name, passing) = wish.split_once(':').unwrap_or((&wish, "1"));
     let names = || Failpoint::ALL.map(Failpoint::as_str).join(", ");
     let point = Failpoint::parse(name)
         .ok_or_else(|| anyhow::anyhow!("CARILLON_FAILPOINT: there is no point `{name}`; there are {}", names()))?;
-    let passing = passing.parse().map_err(|_| anyhow::anyhow!("CARILLON_FAILPOINT: `{passing}` is no number"))?;
-    Ok(Arc::new(KillAt { point, passing, passed: AtomicU64::new(0) }))
+    let passing = passing
+        .parse()
+        .map_err(|_| anyhow::anyhow!("CARILLON_FAILPOINT: `{passing}` is no number"))?;
+    Ok(Arc::new(KillAt {
+        point,
+        passing,
+        passed: AtomicU64::new(0),
+    }))
 }
 
 struct KillAt {

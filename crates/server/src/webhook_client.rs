@@ -59,7 +59,10 @@ impl WebhookClient {
                 .no_proxy()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_idle_timeout(Duration::from_secs(30))
-                .dns_resolver(CheckedResolver { targets: Arc::clone(&targets), reach })
+                .dns_resolver(CheckedResolver {
+                    targets: Arc::clone(&targets),
+                    reach,
+                })
                 .build()
         };
         Ok(Self {
@@ -80,10 +83,19 @@ impl WebhookClient {
             Verdict::Refuse(reason) => return Err(refused(reason)),
         };
         let headers = header_map(&request.headers).ok_or_else(|| failed("a header cannot be written"))?;
-        let sent = client.post(url).headers(headers).body(request.body).timeout(request.timeout).send().await;
+        let sent = client
+            .post(url)
+            .headers(headers)
+            .body(request.body)
+            .timeout(request.timeout)
+            .send()
+            .await;
         let response = sent.map_err(|error| reply_of(&error))?;
         let code = response.status().as_u16();
-        let retry_after_s = response.headers().get(RETRY_AFTER).and_then(|value| seconds_from(value, SystemTime::now()));
+        let retry_after_s = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| seconds_from(value, SystemTime::now()));
         // What it says does not matter, and neither does how that goes.
         drop(tokio::time::timeout(REPLY_BODY_TIMEOUT, read_some(response)).await);
         Ok(Reply::Status { code, retry_after_s })
@@ -100,7 +112,12 @@ impl WebhookTransport for WebhookClient {
 fn header_map(headers: &[(&'static str, String)]) -> Option<HeaderMap> {
     headers
         .iter()
-        .map(|(name, value)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?)))
+        .map(|(name, value)| {
+            Some((
+                HeaderName::from_bytes(name.as_bytes()).ok()?,
+                HeaderValue::from_str(value).ok()?,
+            ))
+        })
         .collect()
 }
 
@@ -115,20 +132,32 @@ async fn read_some(mut response: Response) {
 }
 
 fn failed(reason: &str) -> Reply {
-    Reply::Failed { reason: reason.to_owned() }
+    Reply::Failed {
+        reason: reason.to_owned(),
+    }
 }
 
 /// What an error of the exchange comes to. Its text names no URL: that may hold secrets.
 fn reply_of(error: &reqwest::Error) -> Reply {
     if let Some(refused) = causes(error).find_map(|cause| cause.downcast_ref::<AddressRefused>()) {
-        return Reply::Refused { reason: refused.0.clone() };
+        return Reply::Refused {
+            reason: refused.0.clone(),
+        };
     }
     if error.is_timeout() {
         return failed("the receiver did not answer in time");
     }
-    let detail = causes(error).last().map_or_else(|| "the connection broke".to_owned(), ToString::to_string);
-    let what = if error.is_connect() { "cannot connect" } else { "the exchange failed" };
-    Reply::Failed { reason: format!("{what}: {detail}") }
+    let detail = causes(error)
+        .last()
+        .map_or_else(|| "the connection broke".to_owned(), ToString::to_string);
+    let what = if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the exchange failed"
+    };
+    Reply::Failed {
+        reason: format!("{what}: {detail}"),
+    }
 }
 
 /// What lies behind an error, the deepest last.
@@ -164,8 +193,11 @@ impl Resolve for CheckedResolver {
         let reach = self.reach;
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let open: Vec<SocketAddr> =
-                found.iter().copied().filter(|address| targets.opens(reach, address.ip())).collect();
+            let open: Vec<SocketAddr> = found
+                .iter()
+                .copied()
+                .filter(|address| targets.opens(reach, address.ip()))
+                .collect();
             if open.is_empty() && !found.is_empty() {
                 let refused = AddressRefused(targets::refused_address(name.as_str()));
                 return Err(Box::new(refused).into());

@@ -61,24 +61,38 @@ impl Server {
             std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         }
         let mut warnings = Vec::new();
-        let store = carillon_store::open(&config.store.url, &data).await.context("the store cannot be opened")?;
+        let store = carillon_store::open(&config.store.url, &data)
+            .await
+            .context("the store cannot be opened")?;
         let voice = Arc::new(start_voice(&config)?);
         let sip = start_sip(&config).await?;
         let sip_address = sip.local_addr();
         let sandbox = start_sandbox(&config).await?;
-        let external = config.sandbox.external.parse().ok().filter(|_| config.workspace.mode == Mode::Sandbox);
+        let external = config
+            .sandbox
+            .external
+            .parse()
+            .ok()
+            .filter(|_| config.workspace.mode == Mode::Sandbox);
         let sandbox_address = external.or(sandbox.as_ref().map(Sandbox::local_addr));
         if let Some(address) = sandbox_address {
             tracing::info!(%address, "the built-in far end answers");
         }
         let transport = crate::webhook_client::WebhookClient::new(&config.webhooks.allow_targets)?;
-        let listener = TcpListener::bind(config.server.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}: is another server running there?", config.server.listen))?;
+        let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {}: is another server running there?",
+                config.server.listen
+            )
+        })?;
         let base_url = config.base_url(listener.local_addr()?);
         let audio = crate::http::Audio::probe(&data).await;
         warnings.extend(audio.warnings());
-        let links = Arc::new(crate::http::SignedRecordingLinks::new(&base_url, bootstrap::link_secret(&data)?, &audio));
+        let links = Arc::new(crate::http::SignedRecordingLinks::new(
+            &base_url,
+            bootstrap::link_secret(&data)?,
+            &audio,
+        ));
         let recordings = RecordingUrls::new(links.clone(), RECORDING_LINK_LIFE);
         let parts = Parts {
             store,
@@ -104,7 +118,9 @@ impl Server {
         if workspace.mode == Mode::Sandbox {
             warnings.push("the workspace is a sandbox: calls go to the built-in far end, nobody is rung".to_owned());
         }
-        app.start().await.context("calls of an earlier run cannot be taken up")?;
+        app.start()
+            .await
+            .context("calls of an earlier run cannot be taken up")?;
         let clips: Arc<dyn ClipAudio> = Arc::new(audio.clip_library(voice));
         let state = DialectState {
             app: app.clone(),
@@ -127,7 +143,19 @@ impl Server {
                 tracing::error!(%error, "HTTP ended");
             }
         });
-        Ok(Self { base_url, sip_address, sandbox_address, data, warnings, app, clips, workspace, sandbox, stop_http, http })
+        Ok(Self {
+            base_url,
+            sip_address,
+            sandbox_address,
+            data,
+            warnings,
+            app,
+            clips,
+            workspace,
+            sandbox,
+            stop_http,
+            http,
+        })
     }
 
     /// Stops: no new requests and calls, live calls may go on for `grace`.
@@ -199,14 +227,18 @@ fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
     if let Some(handle) = HANDLE.get() {
         return Ok(handle.clone());
     }
-    let handle = PrometheusBuilder::new().install_recorder().context("metrics cannot be recorded")?;
+    let handle = PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics cannot be recorded")?;
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
 
 /// Starts logging as the settings say.
 pub(crate) fn start_logging(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log.filter).context("log.filter")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match config.log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -216,7 +248,9 @@ pub(crate) fn start_logging(config: &Config) -> anyhow::Result<()> {
 
 /// Whether a program is on the path.
 pub(crate) fn finds_program(name: &str) -> bool {
-    let Some(path) = std::env::var_os("PATH") else { return false };
+    let Some(path) = std::env::var_os("PATH") else {
+        return false;
+    };
     std::env::split_paths(&path).any(|folder| is_file(&folder.join(name)))
 }
 

@@ -44,8 +44,16 @@ impl Chaos {
                 down_for: crash.down_for,
             })
             .collect();
-        let inner = Inner { armed, crashes: 0, by_point: BTreeMap::new(), down_for: Duration::ZERO, on: true };
-        Self { inner: Mutex::new(inner) }
+        let inner = Inner {
+            armed,
+            crashes: 0,
+            by_point: BTreeMap::new(),
+            down_for: Duration::ZERO,
+            on: true,
+        };
+        Self {
+            inner: Mutex::new(inner),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -56,7 +64,9 @@ impl Chaos {
     fn strikes(&self, point: Failpoint, now: UnixMicros) -> bool {
         let mut inner = self.lock();
         let armed = |crash: &Armed| crash.at == CrashAt::Point(point) && crash.from <= now;
-        let Some(index) = inner.armed.iter().position(armed).filter(|_| inner.on) else { return false };
+        let Some(index) = inner.armed.iter().position(armed).filter(|_| inner.on) else {
+            return false;
+        };
         if inner.armed[index].passes_left > 0 {
             inner.armed[index].passes_left -= 1;
             return false;
@@ -70,7 +80,13 @@ impl Chaos {
     /// When the next crash falls that waits for no failpoint.
     pub(crate) fn next_sudden(&self) -> Option<UnixMicros> {
         let inner = self.lock();
-        inner.armed.iter().filter(|crash| crash.at == CrashAt::Sudden).map(|crash| crash.from).min().filter(|_| inner.on)
+        inner
+            .armed
+            .iter()
+            .filter(|crash| crash.at == CrashAt::Sudden)
+            .map(|crash| crash.from)
+            .min()
+            .filter(|_| inner.on)
     }
 
     /// The sudden crash falls.

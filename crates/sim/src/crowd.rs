@@ -21,7 +21,12 @@ pub(crate) enum Reaction {
     /// It rings until it is cancelled.
     RingsOut { rings_at: Duration, crosses: bool },
     /// Somebody answers.
-    Answers { rings_at: Option<Duration>, early_media: bool, after: Duration, then: Person },
+    Answers {
+        rings_at: Option<Duration>,
+        early_media: bool,
+        after: Duration,
+        then: Person,
+    },
 }
 
 /// What somebody who answered does. Times count from the beginning of the script.
@@ -62,7 +67,11 @@ impl Reaction {
     pub(crate) fn draw(dice: &mut Dice) -> Self {
         let ringing = Some(dice.ms(80, 6_000)).filter(|_| dice.chance(850));
         let slow = dice.chance(80);
-        let ring_for = if slow { dice.ms(8_000, 19_000) } else { dice.ms(500, 9_000) };
+        let ring_for = if slow {
+            dice.ms(8_000, 19_000)
+        } else {
+            dice.ms(500, 9_000)
+        };
         let rang = ringing.unwrap_or_default();
         let fails = |code, rings_at: Option<Duration>, retry_after_s, dice: &mut Dice| Self::Fails {
             rings_at,
@@ -77,13 +86,23 @@ impl Reaction {
                 after: rang + ring_for,
                 then: Person::draw(dice),
             },
-            610..690 => fails(if dice.chance(850) { 486 } else { 600 }, ringing.filter(|_| dice.chance(300)), None, dice),
+            610..690 => fails(
+                if dice.chance(850) { 486 } else { 600 },
+                ringing.filter(|_| dice.chance(300)),
+                None,
+                dice,
+            ),
             690..720 => fails(603, ringing, None, dice),
-            720..850 => Self::RingsOut { rings_at: dice.ms(80, 7_000), crosses: dice.chance(150) },
+            720..850 => Self::RingsOut {
+                rings_at: dice.ms(80, 7_000),
+                crosses: dice.chance(150),
+            },
             850..875 => fails(404, None, None, dice),
             875..920 => fails(480, ringing, None, dice),
             920..945 => {
-                let retry_after = dice.chance(600).then(|| u32::try_from(dice.between(5, 900)).unwrap_or(5));
+                let retry_after = dice
+                    .chance(600)
+                    .then(|| u32::try_from(dice.between(5, 900)).unwrap_or(5));
                 fails(503, None, retry_after, dice)
             }
             945..965 => fails(500, ringing.filter(|_| dice.chance(300)), None, dice),
@@ -102,8 +121,12 @@ impl Person {
             0..380 => Self::Listens { script },
             380..500 => press(Key::Mark),
             500..545 => press(Key::DoNotCall),
-            545..590 => press(Key::CallBack { after_s: u32::try_from(dice.between(60, 5_400)).unwrap_or(60) }),
-            590..635 => press(Key::FollowUp { after_s: u32::try_from(dice.between(60, 7_200)).unwrap_or(60) }),
+            545..590 => press(Key::CallBack {
+                after_s: u32::try_from(dice.between(60, 5_400)).unwrap_or(60),
+            }),
+            590..635 => press(Key::FollowUp {
+                after_s: u32::try_from(dice.between(60, 7_200)).unwrap_or(60),
+            }),
             635..665 => press(Key::Nothing),
             665..685 => Self::PressesAndHangsUp { after },
             685..860 => Self::HangsUp { after },

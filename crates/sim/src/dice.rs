@@ -61,11 +61,4 @@ impl Dice {
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[usize::try_from(self.below(items.len() as u64)).unwrap_or(0)]
     }
-
-    /// The items in another order.
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
-        for index in (1..items.len()).rev() {
-            items.swap(index, usize::try_from(self.below(index as u64 + 1)).unwrap_or(0));
-        }
-    }
 }

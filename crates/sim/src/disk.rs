@@ -12,7 +12,9 @@ use carillon_domain::agent::{Agent, Clip};
 use carillon_domain::call::Call;
 use carillon_domain::campaign::Campaign;
 use carillon_domain::do_not_call::DoNotCallEntry;
-use carillon_domain::ids::{AgentId, CallId, CampaignId, ClipId, DeliveryId, EndpointId, RecordId, TrunkId, WorkspaceId};
+use carillon_domain::ids::{
+    AgentId, CallId, CampaignId, ClipId, DeliveryId, EndpointId, RecordId, TrunkId, WorkspaceId,
+};
 use carillon_domain::phone::PhoneNumber;
 use carillon_domain::record::{Record, RecordStatus};
 use carillon_domain::time::UnixMicros;
@@ -86,7 +88,11 @@ impl Disk {
         let (_, latency) = self.draw(true);
         let fates: Vec<Fate> = transitions.iter().map(|_| self.draw(true).0).collect();
         let finishes = self.world.disk_dice().chance(500);
-        let (world, life, planted) = (Arc::clone(&self.world), Arc::clone(&self.life), Arc::clone(&self.planted));
+        let (world, life, planted) = (
+            Arc::clone(&self.world),
+            Arc::clone(&self.life),
+            Arc::clone(&self.planted),
+        );
         let writing = tokio::spawn(async move {
             if let Some(latency) = latency {
                 let crashed = tokio::select! {
@@ -104,7 +110,9 @@ impl Disk {
             }
             results
         });
-        writing.await.unwrap_or_else(|_| vec![Err(CommitError::Store(broken())); count])
+        writing
+            .await
+            .unwrap_or_else(|_| vec![Err(CommitError::Store(broken())); count])
     }
 
     fn has(&self, bug: Bug) -> bool {
@@ -125,7 +133,11 @@ async fn write_one(
         return claimed;
     }
     let result = write_now(world, transition).await;
-    if fate == Fate::WrittenAndFails && result.is_ok() { Err(CommitError::Store(broken())) } else { result }
+    if fate == Fate::WrittenAndFails && result.is_ok() {
+        Err(CommitError::Store(broken()))
+    } else {
+        result
+    }
 }
 
 /// Writes, and tells the ledger and the checkers.
@@ -142,7 +154,10 @@ fn broken() -> StoreError {
 #[async_trait]
 impl Store for Disk {
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
-        self.write(vec![transition]).await.pop().unwrap_or_else(|| Err(broken().into()))
+        self.write(vec![transition])
+            .await
+            .pop()
+            .unwrap_or_else(|| Err(broken().into()))
     }
 
     async fn commit_many(&self, transitions: Vec<Transition>) -> Vec<Result<(), CommitError>> {
@@ -217,7 +232,10 @@ impl Store for Disk {
     async fn open_campaigns(&self) -> Result<Vec<Campaign>, StoreError> {
         self.read().await?;
         let campaigns = self.world.store.open_campaigns().await?;
-        Ok(campaigns.into_iter().map(|campaign| self.planted.read_campaign(&self.world, campaign)).collect())
+        Ok(campaigns
+            .into_iter()
+            .map(|campaign| self.planted.read_campaign(&self.world, campaign))
+            .collect())
     }
 
     async fn record(&self, workspace: WorkspaceId, id: RecordId) -> Result<Option<Record>, StoreError> {
@@ -264,7 +282,11 @@ impl Store for Disk {
         Ok(self.planted.read_due(campaign, due, now))
     }
 
-    async fn next_due_at(&self, workspace: WorkspaceId, campaign: CampaignId) -> Result<Option<UnixMicros>, StoreError> {
+    async fn next_due_at(
+        &self,
+        workspace: WorkspaceId,
+        campaign: CampaignId,
+    ) -> Result<Option<UnixMicros>, StoreError> {
         self.read().await?;
         self.world.store.next_due_at(workspace, campaign).await
     }
@@ -298,7 +320,10 @@ impl Store for Disk {
         self.read().await?;
         let live = self.world.store.live_calls().await?;
         if self.has(Bug::LinesForgotten) {
-            return Ok(live.into_iter().filter(|call| call.call_id.uuid().as_u128() >> 32 & 1 == 0).collect());
+            return Ok(live
+                .into_iter()
+                .filter(|call| call.call_id.uuid().as_u128() >> 32 & 1 == 0)
+                .collect());
         }
         Ok(live)
     }
@@ -308,7 +333,11 @@ impl Store for Disk {
         self.world.store.queued_calls(limit).await
     }
 
-    async fn do_not_call(&self, workspace: WorkspaceId, phones: &[PhoneNumber]) -> Result<Vec<DoNotCallEntry>, StoreError> {
+    async fn do_not_call(
+        &self,
+        workspace: WorkspaceId,
+        phones: &[PhoneNumber],
+    ) -> Result<Vec<DoNotCallEntry>, StoreError> {
         self.read().await?;
         let mut entries = self.world.store.do_not_call(workspace, phones).await?;
         if self.has(Bug::DoNotCallStale) {
@@ -356,7 +385,11 @@ impl Store for Disk {
         self.world.store.deliveries(workspace, filter, slice).await
     }
 
-    async fn delivery_attempts(&self, workspace: WorkspaceId, id: DeliveryId) -> Result<Vec<DeliveryAttempt>, StoreError> {
+    async fn delivery_attempts(
+        &self,
+        workspace: WorkspaceId,
+        id: DeliveryId,
+    ) -> Result<Vec<DeliveryAttempt>, StoreError> {
         self.read().await?;
         self.world.store.delivery_attempts(workspace, id).await
     }
@@ -364,7 +397,10 @@ impl Store for Disk {
     async fn due_deliveries(&self, now: UnixMicros, limit: u32) -> Result<Vec<Delivery>, StoreError> {
         self.read().await?;
         let due = self.world.store.due_deliveries(now, limit).await?;
-        Ok(due.into_iter().filter_map(|delivery| self.planted.read_delivery(&self.world, delivery)).collect())
+        Ok(due
+            .into_iter()
+            .filter_map(|delivery| self.planted.read_delivery(&self.world, delivery))
+            .collect())
     }
 
     async fn next_delivery_due_at(&self) -> Result<Option<UnixMicros>, StoreError> {

@@ -91,7 +91,9 @@ impl Legs {
     }
 
     pub(crate) fn up_legs(&self) -> impl Iterator<Item = &Leg> {
-        self.up.values().filter_map(|sip_call_id| self.by_sip_call_id.get(sip_call_id))
+        self.up
+            .values()
+            .filter_map(|sip_call_id| self.by_sip_call_id.get(sip_call_id))
     }
 }
 
@@ -106,7 +108,12 @@ pub(crate) struct FakeCarrier {
 
 impl FakeCarrier {
     pub(crate) fn new(world: Arc<World>, life: Arc<Life>, sound: Arc<Sound>) -> Self {
-        Self { world, life, sound, sent: Mutex::default() }
+        Self {
+            world,
+            life,
+            sound,
+            sent: Mutex::default(),
+        }
     }
 
     /// Waits until the trunk may take one more call, and counts it.
@@ -116,7 +123,10 @@ impl FakeCarrier {
             let opens_at = {
                 let mut all = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
                 let sent = all.entry(trunk.id).or_default();
-                while sent.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_millis(1_010)) {
+                while sent
+                    .front()
+                    .is_some_and(|at| now.duration_since(*at) >= Duration::from_millis(1_010))
+                {
                     sent.pop_front();
                 }
                 if sent.len() < usize::try_from(trunk.calls_per_second).unwrap_or(usize::MAX).max(1) {
@@ -214,7 +224,9 @@ impl Carrier for FakeCarrier {
         let beyond_reach = {
             let mut legs = self.world.legs();
             // 481 to CANCEL and BYE alike: there is no such leg any more, which is as good.
-            let Some(leg) = legs.get_mut(sip_call_id).filter(|leg| leg.up) else { return true };
+            let Some(leg) = legs.get_mut(sip_call_id).filter(|leg| leg.up) else {
+                return true;
+            };
             leg.beyond_reach |= leg.answered && dialog.remote_tag.as_ref() != Some(&leg.tag);
             let _ = leg.commands.try_send(LegCommand::EndOrphan);
             leg.beyond_reach

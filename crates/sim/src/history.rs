@@ -19,7 +19,13 @@ struct Inner {
 impl History {
     /// An empty history. Its lines also go to `trace`.
     pub(crate) fn new(trace: Option<Box<dyn Write + Send>>) -> Self {
-        Self { inner: Mutex::new(Inner { hasher: blake3::Hasher::new(), line: Vec::new(), trace }) }
+        Self {
+            inner: Mutex::new(Inner {
+                hasher: blake3::Hasher::new(),
+                line: Vec::new(),
+                trace,
+            }),
+        }
     }
 
     /// Adds a line.

@@ -69,7 +69,6 @@ impl SeenCall {
 /// A record as it was last written.
 #[derive(Clone, Debug)]
 pub(crate) struct SeenRecord {
-    pub(crate) campaign_id: CampaignId,
     pub(crate) status: RecordStatus,
     /// Its call, while it is in progress.
     pub(crate) call_id: Option<CallId>,
@@ -92,7 +91,9 @@ pub(crate) struct SeenCampaign {
 
 impl SeenCampaign {
     pub(crate) fn status(&self) -> CampaignStatus {
-        self.statuses.last().map_or(CampaignStatus::Draft, |(_, status)| *status)
+        self.statuses
+            .last()
+            .map_or(CampaignStatus::Draft, |(_, status)| *status)
     }
 
     /// Rules that may be in force at some time from `from` to `to`.
@@ -122,7 +123,7 @@ pub(crate) struct Ledger {
     pub(crate) deliveries: BTreeMap<DeliveryId, Delivery>,
     /// Deliveries of each call: endpoint and event.
     pub(crate) deliveries_of: BTreeMap<CallId, Vec<(EndpointId, String)>>,
-    /// Numbers called: workspace and number, by the time of the decision to dial.
+    /// Decisions to dial a number for a campaign, in the order in which they were written.
     pub(crate) dials: BTreeMap<(WorkspaceId, PhoneNumber), Vec<(UnixMicros, CallId)>>,
 }
 
@@ -177,7 +178,10 @@ impl Ledger {
                     }
                     self.deliveries.insert(delivery.id, (**delivery).clone());
                 }
-                Change::PutAgent(_) | Change::PutClip(_) | Change::AddDeliveryAttempt(_) | Change::AddToCounter { .. } => {}
+                Change::PutAgent(_)
+                | Change::PutClip(_)
+                | Change::AddDeliveryAttempt(_)
+                | Change::AddToCounter { .. } => {}
             }
         }
     }
@@ -191,6 +195,15 @@ impl Ledger {
             self.open_calls.remove(&call.id);
         } else {
             self.open_calls.insert(call.id);
+        }
+        if let Some(at) = call
+            .dialing_at
+            .filter(|_| call.state == CallState::Dialing && seen.campaign_id.is_some())
+        {
+            self.dials
+                .entry((call.workspace_id, call.to.clone()))
+                .or_default()
+                .push((at, call.id));
         }
         seen.invited_at = self.calls.get(&call.id).and_then(|old| old.invited_at);
         self.calls.insert(call.id, seen);
@@ -208,10 +221,13 @@ impl Ledger {
             self.in_progress.remove(&record.id);
         }
         let seen = SeenRecord {
-            campaign_id: record.campaign_id,
             status,
             call_id,
-            attempts: record.attempts.iter().map(|attempt| (attempt.call_id, attempt.outcome)).collect(),
+            attempts: record
+                .attempts
+                .iter()
+                .map(|attempt| (attempt.call_id, attempt.outcome))
+                .collect(),
         };
         let old = self.records.insert(record.id, seen);
         if let Some(campaign) = self.campaigns.get_mut(&record.campaign_id) {

@@ -83,7 +83,9 @@ impl LegTask {
                 Step::Rings { early_media } => self.ring(early_media).await,
                 Step::Fails { code, retry_after_s } => {
                     self.down(LegEnd::Response(code));
-                    return self.last(CarrierEvent::Failed(failure(code, self.rang, retry_after_s))).await;
+                    return self
+                        .last(CarrierEvent::Failed(failure(code, self.rang, retry_after_s)))
+                        .await;
                 }
                 Step::GivenUp => {
                     self.down(LegEnd::NoResponse);
@@ -103,7 +105,12 @@ impl LegTask {
         match reaction {
             Reaction::NotSent => {}
             Reaction::Silence => return vec![(TIMER_B, Step::GivenUp)],
-            Reaction::Fails { rings_at, after, code, retry_after_s } => {
+            Reaction::Fails {
+                rings_at,
+                after,
+                code,
+                retry_after_s,
+            } => {
                 steps.extend(ring(rings_at, false));
                 steps.push((after, Step::Fails { code, retry_after_s }));
             }
@@ -111,7 +118,12 @@ impl LegTask {
                 steps.extend(ring(Some(rings_at), false));
                 crossing = crosses;
             }
-            Reaction::Answers { rings_at, early_media, after, then } => {
+            Reaction::Answers {
+                rings_at,
+                early_media,
+                after,
+                then,
+            } => {
                 steps.extend(ring(rings_at, early_media));
                 steps.push((after, Step::Answers(then)));
             }
@@ -178,7 +190,11 @@ impl LegTask {
         if self.dice.chance(200) {
             // The 200 was on its way: the carrier acknowledges it, says so, and sends BYE.
             self.facts.answered = true;
-            self.send(CarrierEvent::Answered { sdp: Bytes::from_static(b"v=0"), dialog: self.facts.clone() }).await;
+            self.send(CarrierEvent::Answered {
+                sdp: Bytes::from_static(b"v=0"),
+                dialog: self.facts.clone(),
+            })
+            .await;
         }
         self.down(LegEnd::WeHungUp);
         let event = if self.dice.chance(500) {
@@ -195,15 +211,25 @@ impl LegTask {
         }
         self.world.note(format_args!("answered {}", self.call_id));
         self.facts.answered = true;
-        let sdp = if person == Person::BadSdp { Bytes::from_static(BAD_SDP) } else { Bytes::from_static(b"v=0") };
-        self.send(CarrierEvent::Answered { sdp, dialog: self.facts.clone() }).await;
+        let sdp = if person == Person::BadSdp {
+            Bytes::from_static(BAD_SDP)
+        } else {
+            Bytes::from_static(b"v=0")
+        };
+        self.send(CarrierEvent::Answered {
+            sdp,
+            dialog: self.facts.clone(),
+        })
+        .await;
         let never = Instant::now() + Duration::from_secs(1_000_000);
         let mut next: (Instant, Option<Person>) = (never, None);
         loop {
             match self.wait(next.0).await {
                 Wake::Crash => return self.orphaned(false).await,
                 Wake::HangUp => return self.hung_up().await,
-                Wake::ScriptStarted => next = begin(person).map_or((never, None), |after| (Instant::now() + after, Some(person))),
+                Wake::ScriptStarted => {
+                    next = begin(person).map_or((never, None), |after| (Instant::now() + after, Some(person)))
+                }
                 Wake::Time => match next.1.take() {
                     Some(Person::HangsUp { .. }) => return self.they_hang_up().await,
                     Some(Person::PressesAndHangsUp { .. }) => {
@@ -243,7 +269,10 @@ impl LegTask {
 
     fn result(&self, key: Key) -> ScriptResult {
         let now = self.world.now();
-        let mut result = ScriptResult { acted: key != Key::Nothing, ..ScriptResult::default() };
+        let mut result = ScriptResult {
+            acted: key != Key::Nothing,
+            ..ScriptResult::default()
+        };
         let mut pressed = |digit: &str| result.keys.push_str(digit);
         match key {
             Key::Nothing => {}
@@ -289,12 +318,18 @@ impl LegTask {
         self.voice = None;
         let answered = {
             let mut legs = self.world.legs();
-            let Some(leg) = legs.get_mut(&self.sip_call_id) else { return };
+            let Some(leg) = legs.get_mut(&self.sip_call_id) else {
+                return;
+            };
             leg.orphan = true;
             leg.answered
         };
         let impatient = self.dice.chance(if answered { 300 } else { 100 });
-        let patience = if impatient { self.dice.seconds(2, 60) } else { Duration::from_secs(1_000_000) };
+        let patience = if impatient {
+            self.dice.seconds(2, 60)
+        } else {
+            Duration::from_secs(1_000_000)
+        };
         if !silent {
             tokio::select! {
                 biased;
@@ -308,8 +343,11 @@ impl LegTask {
     async fn told_to_end(&mut self) {
         while let Some(command) = self.commands.recv().await {
             if command == LegCommand::EndOrphan {
-                let beyond_reach =
-                    self.world.legs().get_mut(&self.sip_call_id).is_some_and(|leg| leg.beyond_reach);
+                let beyond_reach = self
+                    .world
+                    .legs()
+                    .get_mut(&self.sip_call_id)
+                    .is_some_and(|leg| leg.beyond_reach);
                 if beyond_reach {
                     tokio::time::sleep(Duration::from_secs(60)).await;
                 }

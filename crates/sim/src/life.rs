@@ -16,7 +16,10 @@ pub(crate) struct Life {
 
 impl Life {
     pub(crate) fn new(number: u32) -> Self {
-        Self { number, ..Self::default() }
+        Self {
+            number,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn begin(&self, app: App) {

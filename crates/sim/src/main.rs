@@ -46,11 +46,23 @@ fn main() -> anyhow::Result<ExitCode> {
     };
     let mut failed = false;
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
-        let trace: Option<Box<dyn Write + Send>> =
-            if arguments.trace { Some(Box::new(std::io::BufWriter::new(std::io::stderr()))) } else { None };
-        let report = run(Settings { seed, records: arguments.records, bug, trace })?;
+        let trace: Option<Box<dyn Write + Send>> = if arguments.trace {
+            Some(Box::new(std::io::BufWriter::new(std::io::stderr())))
+        } else {
+            None
+        };
+        let report = run(Settings {
+            seed,
+            records: arguments.records,
+            bug,
+            trace,
+        })?;
         failed |= report.violation.is_some();
-        if arguments.json { writeln!(out, "{}", as_json(&report))? } else { print(&mut out, &report, arguments.records)? }
+        if arguments.json {
+            writeln!(out, "{}", as_json(&report))?
+        } else {
+            print(&mut out, &report, arguments.records)?
+        }
         out.flush()?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -77,7 +89,12 @@ fn print(out: &mut impl Write, report: &Report, records: u32) -> std::io::Result
     )?;
     if let Some(violation) = &report.violation {
         writeln!(out, "FAILED: {}: {}", violation.checker, violation.what)?;
-        writeln!(out, "at {} s of simulated time; again with: make sim SEED={} RECORDS={records}", report.simulated.as_secs(), report.seed)?;
+        writeln!(
+            out,
+            "at {} s of simulated time; again with: make sim SEED={} RECORDS={records}",
+            report.simulated.as_secs(),
+            report.seed
+        )?;
     }
     Ok(())
 }

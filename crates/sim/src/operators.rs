@@ -66,7 +66,11 @@ async fn set_up_workspace(world: &World, app: &App, index: usize, plan: &Workspa
             credentials: None,
             domain: None,
             caller_ids: PhoneNumber::from_e164_shape("+911140000000").into_iter().collect(),
-            number_format: if place == 0 { NumberFormat::E164 } else { NumberFormat::Digits },
+            number_format: if place == 0 {
+                NumberFormat::E164
+            } else {
+                NumberFormat::Digits
+            },
             codecs: vec![Codec::Pcma, Codec::Pcmu],
             lines: trunk.lines,
             calls_per_second: trunk.calls_per_second,
@@ -95,7 +99,11 @@ async fn set_up_workspace(world: &World, app: &App, index: usize, plan: &Workspa
             trunk_id: campaign.trunk.and_then(|trunk| trunks.get(trunk).copied()),
             ..campaign.policy.clone()
         };
-        let new = NewCampaign { name: format!("campaign {place}"), agent_id: agents[place % agents.len()], policy };
+        let new = NewCampaign {
+            name: format!("campaign {place}"),
+            agent_id: agents[place % agents.len()],
+            policy,
+        };
         campaigns.push(app.create_campaign(workspace, new).await?.id);
     }
     // One endpoint hears of one campaign only.
@@ -109,22 +117,57 @@ async fn set_up_workspace(world: &World, app: &App, index: usize, plan: &Workspa
         enabled: true,
     };
     app.save_endpoint(workspace, None, new).await?;
-    Ok(Site { id: workspace, agents, campaigns })
+    Ok(Site {
+        id: workspace,
+        agents,
+        campaigns,
+    })
 }
 
 async fn set_up_agents(world: &World, app: &App, workspace: WorkspaceId) -> Result<Vec<AgentId>, SaveRefusal> {
     let clip = ClipId::new(world.next_id());
     app.add_clip(workspace, clip, "prompt".to_owned(), 8_000).await?;
     let keys: BTreeMap<Digit, KeyAction> = [
-        ('1', KeyAction::Mark { name: "interested".to_owned(), value: "yes".to_owned(), clip: None }),
-        ('2', KeyAction::CallBack { after_s: 600, clip: None }),
-        ('3', KeyAction::FollowUp { after_s: 600, clip: None }),
+        (
+            '1',
+            KeyAction::Mark {
+                name: "interested".to_owned(),
+                value: "yes".to_owned(),
+                clip: None,
+            },
+        ),
+        (
+            '2',
+            KeyAction::CallBack {
+                after_s: 600,
+                clip: None,
+            },
+        ),
+        (
+            '3',
+            KeyAction::FollowUp {
+                after_s: 600,
+                clip: None,
+            },
+        ),
         ('9', KeyAction::DoNotCall { clip: Some(clip) }),
     ]
     .into_iter()
     .filter_map(|(key, action)| Some((Digit::parse(key)?, action)))
     .collect();
-    let scripts = [Script::Press1 { clip, times: 2, wait_ms: 5_000, keys }, Script::Announce { clip, times: 1, gap_ms: 0 }];
+    let scripts = [
+        Script::Press1 {
+            clip,
+            times: 2,
+            wait_ms: 5_000,
+            keys,
+        },
+        Script::Announce {
+            clip,
+            times: 1,
+            gap_ms: 0,
+        },
+    ];
     let mut agents = Vec::new();
     for (place, script) in scripts.into_iter().enumerate() {
         let new = NewAgent {
@@ -150,12 +193,18 @@ pub(crate) fn start(world: &Arc<World>, sites: Vec<Site>) -> Vec<JoinHandle<()>>
         let site = Arc::new(site);
         for place in 0..site.campaigns.len() {
             let (world, site) = (Arc::clone(world), Arc::clone(&site));
-            clients.push(tokio::spawn(async move { run_campaign(&world, &site, index, place).await }));
+            clients.push(tokio::spawn(
+                async move { run_campaign(&world, &site, index, place).await },
+            ));
         }
         let (singles, of_singles) = (Arc::clone(world), Arc::clone(&site));
-        clients.push(tokio::spawn(async move { place_single_calls(&singles, &of_singles, index).await }));
+        clients.push(tokio::spawn(async move {
+            place_single_calls(&singles, &of_singles, index).await
+        }));
         let (list, of_list) = (Arc::clone(world), Arc::clone(&site));
-        clients.push(tokio::spawn(async move { keep_do_not_call_list(&list, &of_list, index).await }));
+        clients.push(tokio::spawn(async move {
+            keep_do_not_call_list(&list, &of_list, index).await
+        }));
     }
     let canceller = Arc::clone(world);
     clients.push(tokio::spawn(async move { cancel_calls(&canceller).await }));
@@ -194,7 +243,11 @@ async fn run_campaign(world: &World, site: &Site, workspace: usize, place: usize
     let plan: &CampaignPlan = &world.plan.workspaces[workspace].campaigns[place];
     let campaign = site.campaigns[place];
     let mut turns: Vec<(Duration, Turn<'_>)> = vec![(plan.launch_at, Turn::Launch)];
-    turns.extend(plan.batches.iter().map(|(at, numbers)| (*at, Turn::Push(numbers.as_slice()))));
+    turns.extend(
+        plan.batches
+            .iter()
+            .map(|(at, numbers)| (*at, Turn::Push(numbers.as_slice()))),
+    );
     turns.extend(plan.acts.iter().map(|(at, act)| (*at, Turn::Act(act))));
     turns.sort_by_key(|(at, _)| *at);
     for (at, turn) in turns {
@@ -210,7 +263,10 @@ async fn run_campaign(world: &World, site: &Site, workspace: usize, place: usize
 
 async fn put_in(world: &World, workspace: WorkspaceId, campaign: CampaignId, input: CampaignInput) {
     loop {
-        let answer = ask(world, |app| async move { app.campaign_input(workspace, campaign, input).await }).await;
+        let answer = ask(world, |app| async move {
+            app.campaign_input(workspace, campaign, input).await
+        })
+        .await;
         match answer {
             Some(Ok(_) | Err(CampaignRefusal::Lifecycle(_))) => return,
             _ => tokio::time::sleep(AGAIN).await,
@@ -222,21 +278,35 @@ async fn change(world: &World, site: &Site, place: usize, campaign: CampaignId, 
     let (workspace, agent) = (site.id, site.agents[place % site.agents.len()]);
     let trunk_id = {
         let mut ledger = world.ledger();
-        let Some(seen) = ledger.campaigns.get_mut(&campaign) else { return };
+        let Some(seen) = ledger.campaigns.get_mut(&campaign) else {
+            return;
+        };
         seen.policies.last().and_then(|(_, _, policy)| policy.trunk_id)
     };
-    let policy = CampaignPolicy { trunk_id, ..policy.clone() };
+    let policy = CampaignPolicy {
+        trunk_id,
+        ..policy.clone()
+    };
     let asked_at = world.now();
     if let Some(seen) = world.ledger().campaigns.get_mut(&campaign) {
         seen.policies.push((asked_at, None, policy.clone()));
     }
     loop {
-        let new = NewCampaign { name: "changed".to_owned(), agent_id: agent, policy: policy.clone() };
-        let answer = ask(world, |app| async move { app.update_campaign(workspace, campaign, new).await }).await;
+        let new = NewCampaign {
+            name: "changed".to_owned(),
+            agent_id: agent,
+            policy: policy.clone(),
+        };
+        let answer = ask(world, |app| async move {
+            app.update_campaign(workspace, campaign, new).await
+        })
+        .await;
         let now = world.now();
         if let Some(answer) = answer {
             let mut ledger = world.ledger();
-            let Some(seen) = ledger.campaigns.get_mut(&campaign) else { return };
+            let Some(seen) = ledger.campaigns.get_mut(&campaign) else {
+                return;
+            };
             match answer {
                 Ok(_) => {
                     for (_, until, _) in seen.policies.iter_mut().rev().skip(1) {
@@ -263,16 +333,29 @@ async fn push(world: &World, workspace: WorkspaceId, campaign: CampaignId, numbe
                 app_session_id: None,
             })
             .collect();
-        let answer = ask(world, |app| async move { app.push_records(workspace, campaign, records).await }).await;
+        let answer = ask(world, |app| async move {
+            app.push_records(workspace, campaign, records).await
+        })
+        .await;
         match answer {
             Some(Ok(receipt)) => {
                 if receipt.results.len() != numbers.len() {
-                    world.fail(Checker::Durable, "a push was answered with another number of results".to_owned());
+                    world.fail(
+                        Checker::Durable,
+                        "a push was answered with another number of results".to_owned(),
+                    );
                 }
                 let ledger = world.ledger();
-                let lost = receipt.results.iter().flatten().find(|id| !ledger.records.contains_key(id));
+                let lost = receipt
+                    .results
+                    .iter()
+                    .flatten()
+                    .find(|id| !ledger.records.contains_key(id));
                 if let Some(lost) = lost {
-                    world.fail(Checker::Durable, format!("record {lost} was acknowledged and is not there"));
+                    world.fail(
+                        Checker::Durable,
+                        format!("record {lost} was acknowledged and is not there"),
+                    );
                 }
                 return;
             }
@@ -293,7 +376,11 @@ async fn place_single_calls(world: &World, site: &Site, workspace: usize) {
     plan.sort();
     for (at, to) in plan {
         sleep_until(world, at).await;
-        let mut dice = Dice::of(world.seed, "single", u128::from(at.subsec_nanos()) + u128::from(at.as_secs()) * 1_000_000_000);
+        let mut dice = Dice::of(
+            world.seed,
+            "single",
+            u128::from(at.subsec_nanos()) + u128::from(at.as_secs()) * 1_000_000_000,
+        );
         let single = SingleCall {
             agent_id: *dice.pick(&site.agents),
             to,
@@ -305,11 +392,19 @@ async fn place_single_calls(world: &World, site: &Site, workspace: usize) {
         let answer = ask(world, |app| async move { app.place_single_call(id, single).await }).await;
         let Some(Ok(call)) = answer else { continue };
         if world.ledger().call(call.id).is_none() {
-            world.fail(Checker::Durable, format!("the single call {} was acknowledged and is not there", call.id));
+            world.fail(
+                Checker::Durable,
+                format!("the single call {} was acknowledged and is not there", call.id),
+            );
         }
         if dice.chance(300) {
             // At once, so that it meets the dispatch, or while it rings.
-            tokio::time::sleep(if dice.chance(600) { dice.ms(0, 8) } else { dice.seconds(0, 20) }).await;
+            tokio::time::sleep(if dice.chance(600) {
+                dice.ms(0, 8)
+            } else {
+                dice.seconds(0, 20)
+            })
+            .await;
             cancel(world, id, call.id).await;
         }
     }
@@ -327,7 +422,11 @@ async fn cancel_calls(world: &World) {
         tokio::time::sleep(dice.seconds(60, 900)).await;
         let open: Vec<(WorkspaceId, CallId)> = {
             let ledger = world.ledger();
-            ledger.open_calls.iter().filter_map(|id| Some((ledger.call(*id)?.workspace_id, *id))).collect()
+            ledger
+                .open_calls
+                .iter()
+                .filter_map(|id| Some((ledger.call(*id)?.workspace_id, *id)))
+                .collect()
         };
         if !open.is_empty() {
             let (workspace, call) = *dice.pick(&open);
@@ -350,7 +449,9 @@ async fn keep_do_not_call_list(world: &World, site: &Site, workspace: usize) {
             let phone = phone.clone();
             let done = if on {
                 let add = |app: App| async move {
-                    app.add_do_not_call(id, vec![phone], DoNotCallScope::All, "asked for by letter").await.map(drop)
+                    app.add_do_not_call(id, vec![phone], DoNotCallScope::All, "asked for by letter")
+                        .await
+                        .map(drop)
                 };
                 ask(world, add).await
             } else {
@@ -368,10 +469,14 @@ async fn keep_do_not_call_list(world: &World, site: &Site, workspace: usize) {
 pub(crate) async fn replay_exhausted(world: &World) {
     let exhausted: Vec<_> = {
         let ledger = world.ledger();
-        let given_up = |delivery: &&carillon_domain::webhook::Delivery| {
-            matches!(delivery.state, DeliveryState::Exhausted { .. })
-        };
-        ledger.deliveries.values().filter(given_up).map(|delivery| (delivery.workspace_id, delivery.id)).collect()
+        let given_up =
+            |delivery: &&carillon_domain::webhook::Delivery| matches!(delivery.state, DeliveryState::Exhausted { .. });
+        ledger
+            .deliveries
+            .values()
+            .filter(given_up)
+            .map(|delivery| (delivery.workspace_id, delivery.id))
+            .collect()
     };
     for (workspace, id) in exhausted {
         drop(ask(world, |app| async move { app.replay_delivery(workspace, id).await }).await);

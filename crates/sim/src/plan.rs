@@ -18,8 +18,6 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) begins_at: UnixMicros,
-    /// How long records are pushed.
-    pub(crate) push_for: Duration,
     /// When the last campaign ends by its date.
     pub(crate) ends_after: Duration,
     pub(crate) workspaces: Vec<WorkspacePlan>,
@@ -159,12 +157,24 @@ impl Plan {
         let (change_at, changing) = *dice.pick(&CLOCK_CHANGES);
         let before_change = dice.between(HOUR, scale.push_hours * HOUR);
         let begins_at = UnixMicros::from_seconds(change_at - i64::try_from(before_change).unwrap_or(0));
-        let mut draw = Draw { dice, begins_at, scale, changing, numbers: 0 };
+        let mut draw = Draw {
+            dice,
+            begins_at,
+            scale,
+            changing,
+            numbers: 0,
+        };
         let workspaces = draw.workspaces(u64::from(records));
         let ends_after = Duration::from_secs(scale.end_hours.1 * HOUR);
         let crashes = draw.crashes(seed);
         let bad_disk = draw.bad_disk();
-        Self { begins_at, push_for: Duration::from_secs(scale.push_hours * HOUR), ends_after, workspaces, crashes, bad_disk }
+        Self {
+            begins_at,
+            ends_after,
+            workspaces,
+            crashes,
+            bad_disk,
+        }
     }
 }
 
@@ -190,8 +200,12 @@ impl Draw {
 
     fn workspace(&mut self, index: usize, campaigns: Vec<CampaignPlan>) -> WorkspacePlan {
         let families = families_of(index);
-        let pushed: Vec<PhoneNumber> =
-            campaigns.iter().flat_map(|c| &c.batches).flat_map(|(_, numbers)| numbers).cloned().collect();
+        let pushed: Vec<PhoneNumber> = campaigns
+            .iter()
+            .flat_map(|c| &c.batches)
+            .flat_map(|(_, numbers)| numbers)
+            .cloned()
+            .collect();
         let push_for = self.scale.push_hours * HOUR;
         let single_calls = (0..pushed.len() / 40 + 2)
             .map(|_| (self.dice.seconds(60, push_for + HOUR), self.number(families)))
@@ -212,7 +226,14 @@ impl Draw {
             .collect();
         let endpoints = (0..3).map(|place| self.endpoint(index, place)).collect();
         let max_concurrent_calls = u32::try_from(self.dice.between(4, if small { 12 } else { 50 })).unwrap_or(4);
-        WorkspacePlan { max_concurrent_calls, trunks, endpoints, campaigns, single_calls, do_not_call }
+        WorkspacePlan {
+            max_concurrent_calls,
+            trunks,
+            endpoints,
+            campaigns,
+            single_calls,
+            do_not_call,
+        }
     }
 
     fn endpoint(&mut self, workspace: usize, place: usize) -> EndpointPlan {
@@ -227,20 +248,31 @@ impl Draw {
             url: format!("https://w{workspace}-e{place}.example/hook"),
             dialect: if place == 1 { Dialect::Agentive } else { Dialect::Revrag },
             enabled: place != 2 || self.dice.chance(500),
-            only: if place == 1 && self.dice.chance(300) { Some("call.answered") } else { None },
+            only: if place == 1 && self.dice.chance(300) {
+                Some("call.answered")
+            } else {
+                None
+            },
             outages,
         }
     }
 
     fn campaign(&mut self, workspace: usize, place: u64, size: u64) -> CampaignPlan {
         let families = families_of(workspace);
-        let zone = if place == 0 { *self.dice.pick(self.changing) } else { self.dice.pick(families).zones[0] };
+        let zone = if place == 0 {
+            *self.dice.pick(self.changing)
+        } else {
+            self.dice.pick(families).zones[0]
+        };
         let launch_at = self.dice.seconds(30, 1_800);
         let end_hours = self.dice.between(self.scale.end_hours.0, self.scale.end_hours.1);
         let mut policy = CampaignPolicy::always_open(zone_name(zone));
         let zone = self.window(&mut policy, zone, place);
         policy.ends_at = Some(self.begins_at + Duration::from_secs(end_hours * HOUR));
-        policy.starts_at = self.dice.chance(250).then(|| self.begins_at + self.dice.seconds(60, 2 * HOUR));
+        policy.starts_at = self
+            .dice
+            .chance(250)
+            .then(|| self.begins_at + self.dice.seconds(60, 2 * HOUR));
         policy.max_concurrent_calls = u32::try_from(self.dice.between(1, 9)).unwrap_or(1);
         policy.retry = self.retry_rules();
         policy.max_follow_ups = u32::try_from(self.dice.below(3)).unwrap_or(0);
@@ -252,17 +284,28 @@ impl Draw {
             policy.max_calls_per_number_per_day = u32::try_from(self.dice.between(1, 2)).ok();
         }
         if self.dice.chance(300) {
-            policy.quiet_hours = Some(QuietHours { allowed: hours(480, 1_260, WeekdaySet::EVERY_DAY) });
+            policy.quiet_hours = Some(QuietHours {
+                allowed: hours(480, 1_260, WeekdaySet::EVERY_DAY),
+            });
         }
         if self.dice.chance(250) {
             let today = zone.civil(self.begins_at).day;
             policy.first_attempt_date = date_of(today + i64::from(self.dice.chance(450)));
             policy.dial_first_attempt_immediately = self.dice.chance(300);
         }
-        let trunk = self.dice.chance(500).then(|| usize::try_from(self.dice.below(2)).unwrap_or(0));
+        let trunk = self
+            .dice
+            .chance(500)
+            .then(|| usize::try_from(self.dice.below(2)).unwrap_or(0));
         let batches = self.batches(launch_at, families, size);
         let acts = self.acts(&policy, end_hours);
-        CampaignPlan { policy, trunk, launch_at, batches, acts }
+        CampaignPlan {
+            policy,
+            trunk,
+            launch_at,
+            batches,
+            acts,
+        }
     }
 
     /// Hours that open within the run, by the zone's own clock. Returns the zone.
@@ -284,7 +327,9 @@ impl Draw {
         let today = usize::try_from(begins.weekday()).unwrap_or(0);
         let days: WeekdaySet = match self.dice.below(20) {
             0..=13 => WeekdaySet::EVERY_DAY,
-            14..=17 => [Weekday::ALL[today], Weekday::ALL[(today + 1) % 7]].into_iter().collect(),
+            14..=17 => [Weekday::ALL[today], Weekday::ALL[(today + 1) % 7]]
+                .into_iter()
+                .collect(),
             18 => [Weekday::ALL[(today + 1) % 7]].into_iter().collect(),
             _ => WeekdaySet::WORKING_DAYS,
         };
@@ -307,14 +352,31 @@ impl Draw {
                 let intervals_s = (0..self.dice.between(1, 3))
                     .map(|_| u32::try_from(self.dice.between(30, 2_400)).unwrap_or(30))
                     .collect();
-                let max_retries = self.dice.chance(300).then(|| u32::try_from(self.dice.between(1, 3)).unwrap_or(1));
-                rules.insert(condition, RetryRule { intervals_s, max_retries });
+                let max_retries = self
+                    .dice
+                    .chance(300)
+                    .then(|| u32::try_from(self.dice.between(1, 3)).unwrap_or(1));
+                rules.insert(
+                    condition,
+                    RetryRule {
+                        intervals_s,
+                        max_retries,
+                    },
+                );
             }
         }
-        RetryRules { max_attempts: u32::try_from(self.dice.between(1, 4)).unwrap_or(1), rules }
+        RetryRules {
+            max_attempts: u32::try_from(self.dice.between(1, 4)).unwrap_or(1),
+            rules,
+        }
     }
 
-    fn batches(&mut self, launch_at: Duration, families: &[&'static Family], size: u64) -> Vec<(Duration, Vec<PhoneNumber>)> {
+    fn batches(
+        &mut self,
+        launch_at: Duration,
+        families: &[&'static Family],
+        size: u64,
+    ) -> Vec<(Duration, Vec<PhoneNumber>)> {
         let mut left = size;
         let mut batches = Vec::new();
         let mut before: Vec<PhoneNumber> = Vec::new();
@@ -338,7 +400,11 @@ impl Draw {
 
     fn number(&mut self, families: &[&'static Family]) -> PhoneNumber {
         // Some people are in the lists of several campaigns.
-        let index = if self.dice.chance(60) { self.dice.below(40) } else { 100 + self.numbers };
+        let index = if self.dice.chance(60) {
+            self.dice.below(40)
+        } else {
+            100 + self.numbers
+        };
         self.numbers += 1;
         families[usize::try_from(index).unwrap_or(0) % families.len()].number(index)
     }
@@ -349,7 +415,10 @@ impl Draw {
         if self.dice.chance(450) {
             let pause_at = self.dice.seconds(1_800, end / 2);
             acts.push((pause_at, Act::Input(CampaignInput::Pause)));
-            acts.push((pause_at + self.dice.seconds(60, end / 4), Act::Input(CampaignInput::Resume)));
+            acts.push((
+                pause_at + self.dice.seconds(60, end / 4),
+                Act::Input(CampaignInput::Resume),
+            ));
         }
         match self.dice.below(10) {
             0 => acts.push((self.dice.seconds(end / 3, end), Act::Input(CampaignInput::Cancel))),
@@ -384,13 +453,21 @@ impl Draw {
         for index in 0..self.scale.crashes {
             let sudden = index % 4 == 3;
             let place = turn + index - index / 4;
-            points.push(if sudden { CrashAt::Sudden } else { CrashAt::Point(Failpoint::ALL[place % Failpoint::ALL.len()]) });
+            points.push(if sudden {
+                CrashAt::Sudden
+            } else {
+                CrashAt::Point(Failpoint::ALL[place % Failpoint::ALL.len()])
+            });
         }
         points
             .into_iter()
             .map(|at| {
                 let push = CrashAt::Point(Failpoint::PushCommitted);
-                let until = if at == push { self.scale.push_hours * HOUR * 3 / 4 } else { self.scale.end_hours.0 * HOUR };
+                let until = if at == push {
+                    self.scale.push_hours * HOUR * 3 / 4
+                } else {
+                    self.scale.end_hours.0 * HOUR
+                };
                 CrashPlan {
                     from: self.dice.seconds(900, until),
                     at,
@@ -441,5 +518,7 @@ fn hours(start: u64, end: u64, days: WeekdaySet) -> DailyHours {
 
 /// The date of a day number.
 fn date_of(day: i64) -> Option<jiff::civil::Date> {
-    jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(day).ok()?).ok()
+    jiff::civil::date(1970, 1, 1)
+        .checked_add(jiff::Span::new().try_days(day).ok()?)
+        .ok()
 }

@@ -36,7 +36,10 @@ impl Planted {
             ignore_versions: world.has(Bug::DroppedUnique) || world.has(Bug::VersionsIgnored),
         };
         world.store.set_faults(faults);
-        Self { bug: world.bug, stale_due: Mutex::default() }
+        Self {
+            bug: world.bug,
+            stale_due: Mutex::default(),
+        }
     }
 
     fn has(&self, bug: Bug) -> bool {
@@ -46,7 +49,10 @@ impl Planted {
     pub(crate) fn read_trunk(&self, trunk: Trunk) -> Trunk {
         match self.bug {
             Some(Bug::TrunkLinesIgnored) => Trunk { lines: 1_000, ..trunk },
-            Some(Bug::RateIgnored) => Trunk { calls_per_second: 1_000, ..trunk },
+            Some(Bug::RateIgnored) => Trunk {
+                calls_per_second: 1_000,
+                ..trunk
+            },
             _ => trunk,
         }
     }
@@ -60,13 +66,18 @@ impl Planted {
                 }
             }
             Some(Bug::FirstDateIgnored) => campaign.policy.first_attempt_date = None,
-            Some(Bug::PauseIgnored) if campaign.status == CampaignStatus::Paused => campaign.status = CampaignStatus::Running,
+            Some(Bug::PauseIgnored) if campaign.status == CampaignStatus::Paused => {
+                campaign.status = CampaignStatus::Running
+            }
             Some(Bug::EndDateIgnored) => campaign.policy.ends_at = None,
             Some(Bug::QuietHoursIgnored) => campaign.policy.quiet_hours = None,
             Some(Bug::MaxAttemptsIgnored) => campaign.policy.retry.max_attempts = 100,
             Some(Bug::CapIgnored) => campaign.policy.max_calls_per_number_per_day = None,
             Some(Bug::UnknownRetried) => {
-                let rule = carillon_domain::campaign::RetryRule { intervals_s: vec![60], max_retries: None };
+                let rule = carillon_domain::campaign::RetryRule {
+                    intervals_s: vec![60],
+                    max_retries: None,
+                };
                 let unknown = carillon_domain::call::RetryCondition::Unknown;
                 campaign.policy.retry.rules.entry(unknown).or_insert(rule);
             }
@@ -103,9 +114,16 @@ impl Planted {
     }
 
     /// Changes a transition on its way to the disk. `Some`: it does not get there, and this is what is said of it.
-    pub(crate) fn before_write(&self, world: &Arc<World>, transition: &mut Transition) -> Option<Result<(), CommitError>> {
+    pub(crate) fn before_write(
+        &self,
+        world: &Arc<World>,
+        transition: &mut Transition,
+    ) -> Option<Result<(), CommitError>> {
         self.undo_lies(world, transition);
-        let closes = transition.changes.iter().any(|change| matches!(change, Change::PutCall(call) if call.state == CallState::Closed));
+        let closes = transition
+            .changes
+            .iter()
+            .any(|change| matches!(change, Change::PutCall(call) if call.state == CallState::Closed));
         let place = transition.changes.iter().find_map(|change| match change {
             Change::PutCall(call) => Some(call.id.uuid().as_u128() >> 32),
             _ => None,
@@ -133,17 +151,28 @@ impl Planted {
                 return Some(Ok(()));
             }
             Bug::WebhookRowLost if closes && some => {
-                transition.changes.retain(|change| !matches!(change, Change::PutDelivery(_)));
+                transition
+                    .changes
+                    .retain(|change| !matches!(change, Change::PutDelivery(_)));
             }
             Bug::RecordForgotten if closes && some => {
-                transition.changes.retain(|change| !matches!(change, Change::PutRecord(_)));
+                transition
+                    .changes
+                    .retain(|change| !matches!(change, Change::PutRecord(_)));
             }
-            Bug::DoNotCallLost if closes => transition.changes.retain(|change| !matches!(change, Change::PutDoNotCall(_))),
+            Bug::DoNotCallLost if closes => transition
+                .changes
+                .retain(|change| !matches!(change, Change::PutDoNotCall(_))),
             Bug::CapIgnored => {
-                transition.changes.retain(|change| !matches!(change, Change::AddToCounter { .. }));
+                transition
+                    .changes
+                    .retain(|change| !matches!(change, Change::AddToCounter { .. }));
             }
             Bug::UnknownUnrecorded | Bug::OutcomeWrong | Bug::RetryTooEarly => {
-                transition.changes.iter_mut().for_each(|change| self.change(change, world.now()));
+                transition
+                    .changes
+                    .iter_mut()
+                    .for_each(|change| self.change(change, world.now()));
             }
             _ => {}
         }
@@ -159,7 +188,12 @@ impl Planted {
                 }
             }
             (Some(Bug::RetryTooEarly), Change::PutRecord(record)) => {
-                if let RecordState::Waiting(Waiting { next, scheduled_at, due_at, .. }) = &mut record.state
+                if let RecordState::Waiting(Waiting {
+                    next,
+                    scheduled_at,
+                    due_at,
+                    ..
+                }) = &mut record.state
                     && *next != AttemptKind::First
                 {
                     (*scheduled_at, *due_at) = (now, now);
@@ -225,7 +259,13 @@ pub(crate) fn on_end_orphan(world: &World, carrier: &FakeCarrier, trunk: &Arc<Tr
         call_id,
         identity: dialog.identity.clone(),
         trunk: Arc::clone(trunk),
-        to_user: dialog.invite_uri.trim_start_matches("sip:").split('@').next().unwrap_or_default().to_owned(),
+        to_user: dialog
+            .invite_uri
+            .trim_start_matches("sip:")
+            .split('@')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
         from_user: String::new(),
         offer_sdp: Bytes::new(),
         ring_timeout: Duration::from_secs(30),
@@ -234,5 +274,13 @@ pub(crate) fn on_end_orphan(world: &World, carrier: &FakeCarrier, trunk: &Arc<Tr
     crate::checkers::on_invite(world, &request, &sip_call_id);
     let (events, _) = mpsc::channel(4);
     let rings_at = Duration::from_millis(100);
-    carrier.invite(&request, &sip_call_id, crate::crowd::Reaction::RingsOut { rings_at, crosses: false }, events);
+    carrier.invite(
+        &request,
+        &sip_call_id,
+        crate::crowd::Reaction::RingsOut {
+            rings_at,
+            crosses: false,
+        },
+        events,
+    );
 }

@@ -41,11 +41,21 @@ impl Receivers {
     pub(crate) fn new(seed: u64, plan: &Plan) -> Self {
         let mut outages: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for endpoint in plan.workspaces.iter().flat_map(|workspace| &workspace.endpoints) {
-            let times = endpoint.outages.iter().map(|(from, to)| (plan.begins_at + *from, plan.begins_at + *to)).collect();
+            let times = endpoint
+                .outages
+                .iter()
+                .map(|(from, to)| (plan.begins_at + *from, plan.begins_at + *to))
+                .collect();
             outages.insert(endpoint.url.clone(), times);
         }
         let (requests, rendered) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { seed, outages, events: Mutex::default(), requests, rendered }
+        Self {
+            seed,
+            outages,
+            events: Mutex::default(),
+            requests,
+            rendered,
+        }
     }
 
     pub(crate) fn events(&self) -> MutexGuard<'_, BTreeMap<String, SeenEvent>> {
@@ -61,7 +71,9 @@ impl Receivers {
     }
 
     fn is_down(&self, url: &str, now: UnixMicros) -> bool {
-        self.outages.get(url).is_some_and(|times| times.iter().any(|(from, to)| (*from..*to).contains(&now)))
+        self.outages
+            .get(url)
+            .is_some_and(|times| times.iter().any(|(from, to)| (*from..*to).contains(&now)))
     }
 }
 
@@ -82,21 +94,51 @@ impl WebhookTransport for FakeTransport {
         if receivers.is_down(&request.url, world.now()) {
             let refused = dice.chance(500);
             tokio::time::sleep(if refused { dice.ms(1, 50) } else { request.timeout }).await;
-            return Reply::Failed { reason: if refused { "refused" } else { "timed out" }.to_owned() };
+            return Reply::Failed {
+                reason: if refused { "refused" } else { "timed out" }.to_owned(),
+            };
         }
-        tokio::time::sleep(if dice.chance(30) { dice.seconds(1, 9) } else { dice.ms(2, 300) }).await;
+        tokio::time::sleep(if dice.chance(30) {
+            dice.seconds(1, 9)
+        } else {
+            dice.ms(2, 300)
+        })
+        .await;
         let (reply, taken) = match dice.below(1_000) {
-            0..25 => (Reply::Status { code: 500, retry_after_s: None }, false),
+            0..25 => (
+                Reply::Status {
+                    code: 500,
+                    retry_after_s: None,
+                },
+                false,
+            ),
             25..45 => {
                 let retry_after_s = u32::try_from(dice.between(1, 600)).ok();
-                (Reply::Status { code: 429, retry_after_s }, false)
+                (
+                    Reply::Status {
+                        code: 429,
+                        retry_after_s,
+                    },
+                    false,
+                )
             }
             // It took the event, and its answer came too late.
             45..60 => {
                 tokio::time::sleep(request.timeout).await;
-                (Reply::Failed { reason: "timed out".to_owned() }, true)
+                (
+                    Reply::Failed {
+                        reason: "timed out".to_owned(),
+                    },
+                    true,
+                )
             }
-            _ => (Reply::Status { code: 204, retry_after_s: None }, true),
+            _ => (
+                Reply::Status {
+                    code: 204,
+                    retry_after_s: None,
+                },
+                true,
+            ),
         };
         self.arrived(&request, &event_id, taken);
         world.note(format_args!("posted {event_id} {reply:?}"));
@@ -117,10 +159,14 @@ impl FakeTransport {
         seen.requests += 1;
         seen.taken |= taken;
         if seen.body != request.body {
-            self.world.fail(Checker::Webhooks, format!("event {event_id}: two requests had different bodies"));
+            self.world.fail(
+                Checker::Webhooks,
+                format!("event {event_id}: two requests had different bodies"),
+            );
         }
         if seen.url != request.url {
-            self.world.fail(Checker::Webhooks, format!("event {event_id}: sent to two receivers"));
+            self.world
+                .fail(Checker::Webhooks, format!("event {event_id}: sent to two receivers"));
         }
     }
 }
@@ -140,7 +186,10 @@ impl Renderer {
             "rendered_at": context.now.micros(),
             "rendering": self.world.receivers.next_rendering(),
         });
-        RenderedEvent { name: event, body: body.to_string() }
+        RenderedEvent {
+            name: event,
+            body: body.to_string(),
+        }
     }
 }
 

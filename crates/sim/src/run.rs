@@ -7,6 +7,7 @@ use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::far_end::FakeCarrier;
 use crate::history::History;
+use crate::ledger::SeenRecord;
 use crate::life::Life;
 use crate::operators;
 use crate::plan::Plan;
@@ -20,7 +21,6 @@ use carillon_domain::call::CallState;
 use carillon_domain::ids::CallId;
 use carillon_domain::record::RecordStatus;
 use carillon_interfaces::failpoint::Failpoint;
-use crate::ledger::SeenRecord;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -88,9 +88,17 @@ const PATIENCE: Duration = Duration::from_secs(30 * 3_600);
 /// If the runtime cannot be made, or the world cannot be set up.
 pub fn run(settings: Settings) -> anyhow::Result<Report> {
     let began = Instant::now();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()?;
     runtime.block_on(async {
-        let Settings { seed, records, bug, trace } = settings;
+        let Settings {
+            seed,
+            records,
+            bug,
+            trace,
+        } = settings;
         let plan = Plan::draw(seed, records);
         let world = Arc::new(World::new(seed, bug, plan, History::new(trace)));
         live(&world).await?;
@@ -113,7 +121,11 @@ fn report(world: &World, wall: Duration) -> Report {
     Report {
         seed: world.seed,
         records: ledger.records.len(),
-        calls: ledger.calls.values().filter(|call| call.state != CallState::Queued).count(),
+        calls: ledger
+            .calls
+            .values()
+            .filter(|call| call.state != CallState::Queued)
+            .count(),
         ends,
         never_dialled: ledger.records.values().filter(never).count(),
         invites: legs.by_sip_call_id.len(),
@@ -143,7 +155,12 @@ async fn live(world: &Arc<World>) -> anyhow::Result<()> {
     drop(app);
     let clients = operators::start(world, sites);
     let done = Arc::new(Notify::new());
-    let watcher = tokio::spawn(watch(Arc::clone(world), Arc::clone(&planted), clients, Arc::clone(&done)));
+    let watcher = tokio::spawn(watch(
+        Arc::clone(world),
+        Arc::clone(&planted),
+        clients,
+        Arc::clone(&done),
+    ));
     for number in 1.. {
         let life = Arc::new(Life::new(number));
         world.begin_life(number);
@@ -188,7 +205,9 @@ async fn live_once(world: &Arc<World>, life: &Arc<Life>, planted: &Arc<Planted>,
 }
 
 async fn sudden_crash(world: &World) {
-    let Some(at) = world.chaos.next_sudden() else { return std::future::pending().await };
+    let Some(at) = world.chaos.next_sudden() else {
+        return std::future::pending().await;
+    };
     tokio::time::sleep(at.since(world.now())).await;
     world.chaos.sudden();
 }
@@ -197,10 +216,18 @@ fn make_app(world: &Arc<World>, life: &Arc<Life>, planted: &Arc<Planted>) -> App
     let sound = Arc::new(Sound::new(Arc::clone(world)));
     let parts = Parts {
         store: Arc::new(Disk::new(Arc::clone(world), Arc::clone(life), Arc::clone(planted))),
-        carrier: Arc::new(FakeCarrier::new(Arc::clone(world), Arc::clone(life), Arc::clone(&sound))),
+        carrier: Arc::new(FakeCarrier::new(
+            Arc::clone(world),
+            Arc::clone(life),
+            Arc::clone(&sound),
+        )),
         voice: sound,
-        renderer: Arc::new(Renderer { world: Arc::clone(world) }),
-        transport: Arc::new(FakeTransport { world: Arc::clone(world) }),
+        renderer: Arc::new(Renderer {
+            world: Arc::clone(world),
+        }),
+        transport: Arc::new(FakeTransport {
+            world: Arc::clone(world),
+        }),
         clock: world.clock(),
         ids: Arc::<World>::clone(world),
         failpoints: Arc::new(LifeFailpoints {
@@ -211,7 +238,11 @@ fn make_app(world: &Arc<World>, life: &Arc<Life>, planted: &Arc<Planted>) -> App
     };
     let never = Duration::from_secs(100_000_000);
     let settings = AppSettings {
-        sweep_interval: if world.has(Bug::SweeperOff) { never } else { AppSettings::default().sweep_interval },
+        sweep_interval: if world.has(Bug::SweeperOff) {
+            never
+        } else {
+            AppSettings::default().sweep_interval
+        },
         webhooks: WebhookSettings::default(),
         ..AppSettings::default()
     };

@@ -27,7 +27,10 @@ struct Endpoint {
 
 impl Sound {
     pub(crate) fn new(world: Arc<World>) -> Self {
-        Self { world, endpoints: Mutex::default() }
+        Self {
+            world,
+            endpoints: Mutex::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<CallId, Endpoint>> {
@@ -56,7 +59,12 @@ impl VoiceRuntime for Sound {
         if self.dice("prepare", spec.call_id).chance(2) {
             return Err(VoiceError::NoRoom("no socket left".to_owned()));
         }
-        let endpoint = Endpoint { events, recorded: spec.record, connected: false, pressed: None };
+        let endpoint = Endpoint {
+            events,
+            recorded: spec.record,
+            connected: false,
+            pressed: None,
+        };
         self.lock().insert(spec.call_id, endpoint);
         Ok(Bytes::from_static(b"v=0 offer"))
     }
@@ -84,18 +92,33 @@ impl VoiceRuntime for Sound {
     async fn info_digit(&self, _call_id: CallId, _digit: Digit) {}
 
     async fn release(&self, call_id: CallId) -> MediaSummary {
-        let Some(endpoint) = self.lock().remove(&call_id) else { return MediaSummary::default() };
+        let Some(endpoint) = self.lock().remove(&call_id) else {
+            return MediaSummary::default();
+        };
         let mut dice = self.dice("release", call_id);
         if endpoint.connected && dice.chance(100) {
             tokio::time::sleep(dice.ms(5, 3_000)).await;
         }
         let recorded = endpoint.recorded && endpoint.connected;
-        let recording = recorded.then(|| RecordingFile { path: format!("{call_id}.wav"), duration_ms: 1_000 });
-        MediaSummary { recording, script: endpoint.pressed, ..MediaSummary::default() }
+        let recording = recorded.then(|| RecordingFile {
+            path: format!("{call_id}.wav"),
+            duration_ms: 1_000,
+        });
+        MediaSummary {
+            recording,
+            script: endpoint.pressed,
+            ..MediaSummary::default()
+        }
     }
 
     async fn recover(&self, _workspace_id: WorkspaceId, call_id: CallId) -> MediaSummary {
-        let recording = Some(RecordingFile { path: format!("{call_id}.wav"), duration_ms: 1_000 });
-        MediaSummary { recording, ..MediaSummary::default() }
+        let recording = Some(RecordingFile {
+            path: format!("{call_id}.wav"),
+            duration_ms: 1_000,
+        });
+        MediaSummary {
+            recording,
+            ..MediaSummary::default()
+        }
     }
 }

@@ -45,7 +45,10 @@ impl World {
         Self {
             seed,
             bug,
-            clock: SimClock { begins_at: plan.begins_at, began: Instant::now() },
+            clock: SimClock {
+                begins_at: plan.begins_at,
+                began: Instant::now(),
+            },
             chaos: Chaos::new(&plan),
             receivers: Receivers::new(seed, &plan),
             plan,
@@ -98,7 +101,11 @@ impl World {
 
     /// The life that serves requests now.
     pub(crate) fn life(&self) -> Option<Arc<Life>> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|life| !life.is_over())
+        self.life
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .filter(|life| !life.is_over())
     }
 
     pub(crate) fn set_life(&self, life: Option<Arc<Life>>) {
@@ -131,7 +138,9 @@ impl IdMaker for World {
         let ms = u128::from(self.now().micros().unsigned_abs() / 1_000);
         let count = u128::from(self.count_id());
         let spread = u128::from(Dice::of(self.seed, "id", count).next() & 0xffff_ffff);
-        Uuid::from_u128(ms << 80 | 0x7 << 76 | (count >> 30 & 0xfff) << 64 | 0b10 << 62 | (count & 0x3fff_ffff) << 32 | spread)
+        Uuid::from_u128(
+            ms << 80 | 0x7 << 76 | (count >> 30 & 0xfff) << 64 | 0b10 << 62 | (count & 0x3fff_ffff) << 32 | spread,
+        )
     }
 }
 

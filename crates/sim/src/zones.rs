@@ -15,29 +15,49 @@ pub(crate) struct Zone {
 const MARCH_29: i64 = 1_774_746_000; // 2026-03-29T01:00:00Z
 const OCTOBER_25: i64 = 1_792_890_000; // 2026-10-25T01:00:00Z
 
-pub(crate) static KOLKATA: Zone = Zone { name: "Asia/Kolkata", offsets: &[(0, 19_800)] };
+pub(crate) static KOLKATA: Zone = Zone {
+    name: "Asia/Kolkata",
+    offsets: &[(0, 19_800)],
+};
 pub(crate) static NEW_YORK: Zone = Zone {
     name: "America/New_York",
     // 2026-03-08T07:00:00Z and 2026-11-01T06:00:00Z
     offsets: &[(0, -18_000), (1_772_953_200, -14_400), (1_793_512_800, -18_000)],
 };
-pub(crate) static LONDON: Zone = Zone { name: "Europe/London", offsets: &[(0, 0), (MARCH_29, 3_600), (OCTOBER_25, 0)] };
-pub(crate) static BERLIN: Zone =
-    Zone { name: "Europe/Berlin", offsets: &[(0, 3_600), (MARCH_29, 7_200), (OCTOBER_25, 3_600)] };
-pub(crate) static MADRID: Zone =
-    Zone { name: "Europe/Madrid", offsets: &[(0, 3_600), (MARCH_29, 7_200), (OCTOBER_25, 3_600)] };
-pub(crate) static CANARY: Zone = Zone { name: "Atlantic/Canary", offsets: &[(0, 0), (MARCH_29, 3_600), (OCTOBER_25, 0)] };
+pub(crate) static LONDON: Zone = Zone {
+    name: "Europe/London",
+    offsets: &[(0, 0), (MARCH_29, 3_600), (OCTOBER_25, 0)],
+};
+pub(crate) static BERLIN: Zone = Zone {
+    name: "Europe/Berlin",
+    offsets: &[(0, 3_600), (MARCH_29, 7_200), (OCTOBER_25, 3_600)],
+};
+pub(crate) static MADRID: Zone = Zone {
+    name: "Europe/Madrid",
+    offsets: &[(0, 3_600), (MARCH_29, 7_200), (OCTOBER_25, 3_600)],
+};
+pub(crate) static CANARY: Zone = Zone {
+    name: "Atlantic/Canary",
+    offsets: &[(0, 0), (MARCH_29, 3_600), (OCTOBER_25, 0)],
+};
 pub(crate) static SYDNEY: Zone = Zone {
     name: "Australia/Sydney",
     // 2026-04-04T16:00:00Z and 2026-10-03T16:00:00Z
     offsets: &[(0, 39_600), (1_775_318_400, 36_000), (1_791_043_200, 39_600)],
 };
-pub(crate) static GUAYAQUIL: Zone = Zone { name: "America/Guayaquil", offsets: &[(0, -18_000)] };
-pub(crate) static GALAPAGOS: Zone = Zone { name: "Pacific/Galapagos", offsets: &[(0, -21_600)] };
+pub(crate) static GUAYAQUIL: Zone = Zone {
+    name: "America/Guayaquil",
+    offsets: &[(0, -18_000)],
+};
+pub(crate) static GALAPAGOS: Zone = Zone {
+    name: "Pacific/Galapagos",
+    offsets: &[(0, -21_600)],
+};
 
 /// Every zone of the table.
-pub(crate) static ALL: [&Zone; 9] =
-    [&KOLKATA, &NEW_YORK, &LONDON, &BERLIN, &MADRID, &CANARY, &SYDNEY, &GUAYAQUIL, &GALAPAGOS];
+pub(crate) static ALL: [&Zone; 9] = [
+    &KOLKATA, &NEW_YORK, &LONDON, &BERLIN, &MADRID, &CANARY, &SYDNEY, &GUAYAQUIL, &GALAPAGOS,
+];
 
 /// A moment by a wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,9 +85,17 @@ impl Zone {
     /// What the clock on the wall says.
     pub(crate) fn civil(&self, at: UnixMicros) -> Civil {
         let seconds = at.seconds();
-        let offset = self.offsets.iter().rev().find(|(from, _)| *from <= seconds).map_or(0, |(_, offset)| *offset);
+        let offset = self
+            .offsets
+            .iter()
+            .rev()
+            .find(|(from, _)| *from <= seconds)
+            .map_or(0, |(_, offset)| *offset);
         let local = seconds + i64::from(offset);
-        Civil { day: local.div_euclid(86_400), minute: local.rem_euclid(86_400) / 60 }
+        Civil {
+            day: local.div_euclid(86_400),
+            minute: local.rem_euclid(86_400) / 60,
+        }
     }
 }
 
@@ -97,7 +125,12 @@ mod tests {
 
     #[test]
     fn dates_have_the_numbers_of_the_calendar() {
-        for (date, number) in [((1970, 1, 1), 0), ((2000, 3, 1), 11_017), ((2026, 10, 25), 20_751), ((2024, 2, 29), 19_782)] {
+        for (date, number) in [
+            ((1970, 1, 1), 0),
+            ((2000, 3, 1), 11_017),
+            ((2026, 10, 25), 20_751),
+            ((2024, 2, 29), 19_782),
+        ] {
             assert_eq!(day_number(date.0, date.1, date.2), number, "{date:?}");
         }
     }

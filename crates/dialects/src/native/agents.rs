@@ -135,24 +135,37 @@ fn check_variables(variables: Vec<Variable>) -> Result<Vec<domain::VariableDecla
         let field = |field: &str| format!("variables[{index}].{field}");
         let name = name(&field("name"), &variable.name)?;
         if !names.insert(name.clone()) {
-            return Err(ApiError::invalid_field(field("name"), format!("`{name}` is declared twice")));
+            return Err(ApiError::invalid_field(
+                field("name"),
+                format!("`{name}` is declared twice"),
+            ));
         }
         if !VARIABLE_KINDS.contains(&variable.kind.as_str()) {
             let message = format!("must be one of {}", VARIABLE_KINDS.join(", "));
             return Err(ApiError::invalid_field(field("type"), message));
         }
         let default_value = variable.default_value;
-        declared.push(domain::VariableDeclaration { name, kind: variable.kind, default_value });
+        declared.push(domain::VariableDeclaration {
+            name,
+            kind: variable.kind,
+            default_value,
+        });
     }
     Ok(declared)
 }
 
 fn shown(agent: &domain::Agent) -> Agent {
-    Agent { id: agent.id.uuid(), agent: AgentInput::of(agent), created_at: Time(agent.created_at) }
+    Agent {
+        id: agent.id.uuid(),
+        agent: AgentInput::of(agent),
+        created_at: Time(agent.created_at),
+    }
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update))
 }
 
 async fn find(state: &DialectState, workspace: &Workspace, id: Uuid) -> Result<domain::Agent, ApiError> {
@@ -191,7 +204,11 @@ async fn create(
     get, path = "/agents/{id}", tag = "agents", params(("id" = Uuid, Path)),
     responses((status = 200, body = Agent), (status = 404, body = ErrorBody))
 )]
-async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Agent>, ApiError> {
+async fn get(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Agent>, ApiError> {
     find(&state, &workspace, id).await.map(|agent| Json(shown(&agent)))
 }
 
@@ -208,7 +225,10 @@ async fn update(
     patch: Patch,
 ) -> Result<Json<Agent>, ApiError> {
     let current = find(&state, &workspace, id).await?;
-    let new = patch.apply(&AgentInput::of(&current))?.check(&state, &workspace).await?;
+    let new = patch
+        .apply(&AgentInput::of(&current))?
+        .check(&state, &workspace)
+        .await?;
     let agent = state.app.save_agent(workspace.id, Some(current.id), new).await?;
     Ok(Json(shown(&agent)))
 }

@@ -129,7 +129,9 @@ pub(super) fn shown(call: &domain::Call, recordings: &RecordingUrls, now: UnixMi
         reason_header: end.and_then(|end| end.reason_header.clone()),
         retry_after_s: end.and_then(|end| end.retry_after_s),
         wire: end.map(|end| wire(end.wire)),
-        gate: end.and_then(|end| end.gate).map(carillon_domain::campaign::Gate::as_str),
+        gate: end
+            .and_then(|end| end.gate)
+            .map(carillon_domain::campaign::Gate::as_str),
         unknown_settled_by: call.unknown_settled_by.clone(),
         created_at: Time(call.created_at),
         dialing_at: call.dialing_at.map(Time),
@@ -163,7 +165,10 @@ const fn wire(state: WireState) -> &'static str {
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
-    OpenApiRouter::new().routes(routes!(list, place)).routes(routes!(get)).routes(routes!(cancel))
+    OpenApiRouter::new()
+        .routes(routes!(list, place))
+        .routes(routes!(get))
+        .routes(routes!(cancel))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -233,8 +238,15 @@ async fn place(
         custom_metadata: new.custom_metadata,
         dialect: Dialect::Native,
     };
-    let call = state.app.place_single_call(workspace.id, single).await.map_err(refused)?;
-    Ok((StatusCode::CREATED, Json(shown(&call, &state.recordings, state.app.now()))))
+    let call = state
+        .app
+        .place_single_call(workspace.id, single)
+        .await
+        .map_err(refused)?;
+    Ok((
+        StatusCode::CREATED,
+        Json(shown(&call, &state.recordings, state.app.now())),
+    ))
 }
 
 fn refused(refusal: SingleRefusal) -> ApiError {
@@ -269,7 +281,11 @@ async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Id(id
     post, path = "/calls/{id}/cancel", tag = "calls", params(("id" = Uuid, Path)),
     responses((status = 200, body = Call), (status = 404, body = ErrorBody))
 )]
-async fn cancel(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Call>, ApiError> {
+async fn cancel(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Call>, ApiError> {
     let call = state.app.cancel_call(workspace.id, CallId::new(id)).await?;
     let call = call.ok_or_else(|| ApiError::not_found("call"))?;
     Ok(Json(shown(&call, &state.recordings, state.app.now())))

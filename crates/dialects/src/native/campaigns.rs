@@ -151,15 +151,26 @@ impl Retry {
         };
         Self {
             max_attempts: rules.max_attempts,
-            rules: rules.rules.iter().map(|(condition, of)| (*condition, rule(of))).collect(),
+            rules: rules
+                .rules
+                .iter()
+                .map(|(condition, of)| (*condition, rule(of)))
+                .collect(),
         }
     }
 
     fn into_rules(self) -> domain::RetryRules {
-        let rule = |rule: RetryRule| domain::RetryRule { intervals_s: rule.intervals_s, max_retries: rule.max_retries };
+        let rule = |rule: RetryRule| domain::RetryRule {
+            intervals_s: rule.intervals_s,
+            max_retries: rule.max_retries,
+        };
         domain::RetryRules {
             max_attempts: self.max_attempts,
-            rules: self.rules.into_iter().map(|(condition, of)| (condition, rule(of))).collect(),
+            rules: self
+                .rules
+                .into_iter()
+                .map(|(condition, of)| (condition, rule(of)))
+                .collect(),
         }
     }
 }
@@ -227,7 +238,10 @@ impl CampaignBody {
 
     async fn check(self, state: &DialectState, workspace: &Workspace) -> Result<NewCampaign, ApiError> {
         let zone = ZoneName::parse(&self.time_zone).map_err(|unknown| {
-            let message = format!("unknown time zone `{}`; use an IANA name such as Asia/Kolkata", unknown.0);
+            let message = format!(
+                "unknown time zone `{}`; use an IANA name such as Asia/Kolkata",
+                unknown.0
+            );
             ApiError::invalid_field("time_zone", message)
         })?;
         let window = match self.calling_window {
@@ -235,7 +249,9 @@ impl CampaignBody {
             None => DailyHours::ALWAYS,
         };
         let quiet_hours = match self.callee_hours {
-            Some(hours) => Some(domain::QuietHours { allowed: hours.check("callee_hours")? }),
+            Some(hours) => Some(domain::QuietHours {
+                allowed: hours.check("callee_hours")?,
+            }),
             None => None,
         };
         if let Some(cap) = self.max_calls_per_number_per_day {
@@ -259,7 +275,11 @@ impl CampaignBody {
             caller_id: maybe_phone("caller_id", self.caller_id.as_deref(), workspace)?,
             record_calls: self.record_calls,
         };
-        Ok(NewCampaign { name: name("name", &self.name)?, agent_id: AgentId::new(self.agent_id), policy })
+        Ok(NewCampaign {
+            name: name("name", &self.name)?,
+            agent_id: AgentId::new(self.agent_id),
+            policy,
+        })
     }
 }
 
@@ -343,7 +363,11 @@ async fn create(
     get, path = "/campaigns/{id}", tag = "campaigns", params(("id" = Uuid, Path)),
     responses((status = 200, body = Campaign), (status = 404, body = ErrorBody))
 )]
-async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Campaign>, ApiError> {
+async fn get(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Campaign>, ApiError> {
     let campaign = find(&state, &workspace, id).await?;
     let records = counts(&state, &campaign).await?;
     Ok(Json(shown(&campaign, Some(records))))
@@ -366,13 +390,29 @@ async fn update(
         let message = format!("a campaign that is {} does not change", current.status.as_str());
         return Err(ApiError::conflict("wrong_status", message));
     }
-    let changed = patch.apply(&CampaignBody::of(&current))?.check(&state, &workspace).await?;
-    let campaign = state.app.update_campaign(workspace.id, current.id, changed).await.map_err(refused)?;
+    let changed = patch
+        .apply(&CampaignBody::of(&current))?
+        .check(&state, &workspace)
+        .await?;
+    let campaign = state
+        .app
+        .update_campaign(workspace.id, current.id, changed)
+        .await
+        .map_err(refused)?;
     Ok(Json(shown(&campaign, None)))
 }
 
-async fn input(state: &DialectState, workspace: &Workspace, id: Uuid, input: CampaignInput) -> Result<Json<Campaign>, ApiError> {
-    let campaign = state.app.campaign_input(workspace.id, CampaignId::new(id), input).await.map_err(refused)?;
+async fn input(
+    state: &DialectState,
+    workspace: &Workspace,
+    id: Uuid,
+    input: CampaignInput,
+) -> Result<Json<Campaign>, ApiError> {
+    let campaign = state
+        .app
+        .campaign_input(workspace.id, CampaignId::new(id), input)
+        .await
+        .map_err(refused)?;
     Ok(Json(shown(&campaign, None)))
 }
 
@@ -381,7 +421,11 @@ async fn input(state: &DialectState, workspace: &Workspace, id: Uuid, input: Cam
     post, path = "/campaigns/{id}/launch", tag = "campaigns", params(("id" = Uuid, Path)),
     responses((status = 200, body = Campaign), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
-async fn launch(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Campaign>, ApiError> {
+async fn launch(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Campaign>, ApiError> {
     input(&state, &workspace, id, CampaignInput::Launch).await
 }
 
@@ -390,7 +434,11 @@ async fn launch(State(state): State<DialectState>, Caller(workspace): Caller, Id
     post, path = "/campaigns/{id}/pause", tag = "campaigns", params(("id" = Uuid, Path)),
     responses((status = 200, body = Campaign), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
-async fn pause(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Campaign>, ApiError> {
+async fn pause(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Campaign>, ApiError> {
     input(&state, &workspace, id, CampaignInput::Pause).await
 }
 
@@ -399,7 +447,11 @@ async fn pause(State(state): State<DialectState>, Caller(workspace): Caller, Id(
     post, path = "/campaigns/{id}/resume", tag = "campaigns", params(("id" = Uuid, Path)),
     responses((status = 200, body = Campaign), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
-async fn resume(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Campaign>, ApiError> {
+async fn resume(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Campaign>, ApiError> {
     input(&state, &workspace, id, CampaignInput::Resume).await
 }
 
@@ -408,7 +460,11 @@ async fn resume(State(state): State<DialectState>, Caller(workspace): Caller, Id
     post, path = "/campaigns/{id}/complete", tag = "campaigns", params(("id" = Uuid, Path)),
     responses((status = 200, body = Campaign), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
-async fn complete(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Campaign>, ApiError> {
+async fn complete(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Campaign>, ApiError> {
     input(&state, &workspace, id, CampaignInput::Complete).await
 }
 
@@ -417,6 +473,10 @@ async fn complete(State(state): State<DialectState>, Caller(workspace): Caller, 
     post, path = "/campaigns/{id}/cancel", tag = "campaigns", params(("id" = Uuid, Path)),
     responses((status = 200, body = Campaign), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
-async fn cancel(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Campaign>, ApiError> {
+async fn cancel(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Campaign>, ApiError> {
     input(&state, &workspace, id, CampaignInput::Cancel).await
 }

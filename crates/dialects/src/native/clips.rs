@@ -32,7 +32,12 @@ struct Clip {
 }
 
 fn shown(clip: &domain::Clip) -> Clip {
-    Clip { id: clip.id.uuid(), name: clip.name.clone(), duration_ms: clip.duration_ms, created_at: Time(clip.created_at) }
+    Clip {
+        id: clip.id.uuid(),
+        name: clip.name.clone(),
+        duration_ms: clip.duration_ms,
+        created_at: Time(clip.created_at),
+    }
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
@@ -88,7 +93,10 @@ async fn upload(
             ApiError::internal()
         }
     })?;
-    let clip = state.app.add_clip(workspace.id, id, name, converted.duration_ms).await?;
+    let clip = state
+        .app
+        .add_clip(workspace.id, id, name, converted.duration_ms)
+        .await?;
     Ok((StatusCode::CREATED, Json(shown(&clip))))
 }
 
@@ -98,12 +106,24 @@ struct Upload {
 }
 
 async fn read_upload(request: Request, state: &DialectState) -> Result<Upload, ApiError> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     if !content_type.to_ascii_lowercase().starts_with("multipart/form-data") {
-        return Ok(Upload { name: None, file: bytes(request, state).await? });
+        return Ok(Upload {
+            name: None,
+            file: bytes(request, state).await?,
+        });
     }
-    let mut form = Multipart::from_request(request, state).await.map_err(|error| ApiError::invalid(error.body_text()))?;
-    let mut upload = Upload { name: None, file: Bytes::new() };
+    let mut form = Multipart::from_request(request, state)
+        .await
+        .map_err(|error| ApiError::invalid(error.body_text()))?;
+    let mut upload = Upload {
+        name: None,
+        file: Bytes::new(),
+    };
     let mut file_name = None;
     let broken = |error: axum::extract::multipart::MultipartError| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
@@ -118,7 +138,10 @@ async fn read_upload(request: Request, state: &DialectState) -> Result<Upload, A
             }
             other => {
                 let unknown = other.unwrap_or_default().to_owned();
-                return Err(ApiError::invalid_field(unknown, "unknown field; expected `file` or `name`"));
+                return Err(ApiError::invalid_field(
+                    unknown,
+                    "unknown field; expected `file` or `name`",
+                ));
             }
         }
     }

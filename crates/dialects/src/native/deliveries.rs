@@ -108,7 +108,11 @@ fn attempt(attempt: &domain::DeliveryAttempt) -> Attempt {
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(replay_many)).routes(routes!(get)).routes(routes!(replay))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(replay_many))
+        .routes(routes!(get))
+        .routes(routes!(replay))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -133,9 +137,16 @@ struct ListQuery {
 
 fn filter(endpoint: Option<Uuid>, call: Option<Uuid>, state: Option<String>) -> Result<DeliveryFilter, ApiError> {
     if state.as_ref().is_some_and(|state| !STATES.contains(&state.as_str())) {
-        return Err(ApiError::invalid_field("state", format!("must be one of {}", STATES.join(", "))));
+        return Err(ApiError::invalid_field(
+            "state",
+            format!("must be one of {}", STATES.join(", ")),
+        ));
     }
-    Ok(DeliveryFilter { endpoint_id: endpoint.map(EndpointId::new), call_id: call.map(CallId::new), state })
+    Ok(DeliveryFilter {
+        endpoint_id: endpoint.map(EndpointId::new),
+        call_id: call.map(CallId::new),
+        state,
+    })
 }
 
 /// A workspace's deliveries, newest first.
@@ -164,11 +175,19 @@ async fn find(state: &DialectState, workspace: &Workspace, id: Uuid) -> Result<d
     get, path = "/deliveries/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
     responses((status = 200, body = DeliveryDetail), (status = 404, body = ErrorBody))
 )]
-async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<DeliveryDetail>, ApiError> {
+async fn get(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<DeliveryDetail>, ApiError> {
     let delivery = find(&state, &workspace, id).await?;
     let log = state.app.store().delivery_attempts(workspace.id, delivery.id).await?;
     let shown = shown(&delivery);
-    Ok(Json(DeliveryDetail { delivery: shown, body: delivery.body, log: log.iter().map(attempt).collect() }))
+    Ok(Json(DeliveryDetail {
+        delivery: shown,
+        body: delivery.body,
+        log: log.iter().map(attempt).collect(),
+    }))
 }
 
 /// Sends a delivery again: the same body under the same event id, by the schedule from its beginning.
@@ -176,7 +195,11 @@ async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Id(id
     post, path = "/deliveries/{id}/replay", tag = "webhooks", params(("id" = Uuid, Path)),
     responses((status = 200, body = Delivery), (status = 404, body = ErrorBody))
 )]
-async fn replay(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Delivery>, ApiError> {
+async fn replay(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Delivery>, ApiError> {
     let delivery = find(&state, &workspace, id).await?;
     let delivery = state.app.replay_delivery(workspace.id, delivery.id).await?;
     Ok(Json(shown(&delivery)))
@@ -234,10 +257,17 @@ async fn replay_many(
 
 /// Newest first, page by page, until the list is older than what is wanted. New deliveries meanwhile push older ones to
 /// later pages, so one may be seen twice and none is missed.
-async fn in_time(state: &DialectState, workspace: &Workspace, wanted: ReplayMany) -> Result<BTreeSet<DeliveryId>, ApiError> {
+async fn in_time(
+    state: &DialectState,
+    workspace: &Workspace,
+    wanted: ReplayMany,
+) -> Result<BTreeSet<DeliveryId>, ApiError> {
     let filter = filter(wanted.endpoint_id, None, wanted.state)?;
     let mut found = BTreeSet::new();
-    let mut slice = Slice { offset: 0, limit: LOOK_UP_LIMIT };
+    let mut slice = Slice {
+        offset: 0,
+        limit: LOOK_UP_LIMIT,
+    };
     loop {
         let page = state.app.store().deliveries(workspace.id, &filter, slice).await?;
         let count = page.items.len();

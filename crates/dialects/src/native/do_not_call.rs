@@ -98,7 +98,9 @@ fn shown(entry: &domain::DoNotCallEntry) -> Entry {
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(get, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(get, remove))
 }
 
 /// The list, by number.
@@ -124,23 +126,37 @@ async fn add(
     Query(query): Query<AddQuery>,
     request: Request,
 ) -> Result<Json<Added>, ApiError> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let add = if content_type.to_ascii_lowercase().starts_with("text/csv") {
         let text = bytes(request, &state).await?;
         let text = std::str::from_utf8(&text).map_err(|_| ApiError::invalid("the file is not UTF-8 text"))?;
-        Add { phones: csv_numbers(text), scope: query.scope.unwrap_or_default(), reason: query.reason.unwrap_or_default() }
+        Add {
+            phones: csv_numbers(text),
+            scope: query.scope.unwrap_or_default(),
+            reason: query.reason.unwrap_or_default(),
+        }
     } else {
         Body::<Add>::from_request(request, &state).await?.0
     };
     if add.phones.is_empty() || add.phones.len() > NUMBERS_MAX {
-        return Err(ApiError::invalid_field("phones", format!("must have 1 to {NUMBERS_MAX} numbers")));
+        return Err(ApiError::invalid_field(
+            "phones",
+            format!("must have 1 to {NUMBERS_MAX} numbers"),
+        ));
     }
     let mut numbers: Vec<PhoneNumber> = Vec::new();
     let mut rejected = Vec::new();
     for text in add.phones {
         match PhoneNumber::from_e164_shape(&text).map_or_else(|| PhoneNumber::parse(&text, &workspace.region), Ok) {
             Ok(number) => numbers.push(number),
-            Err(problem) => rejected.push(Rejected { phone: text, error: problem.to_string() }),
+            Err(problem) => rejected.push(Rejected {
+                phone: text,
+                error: problem.to_string(),
+            }),
         }
     }
     numbers.sort();
@@ -150,15 +166,26 @@ async fn add(
         Scope::Marketing => domain::DoNotCallScope::Marketing,
     };
     for some in numbers.chunks(NUMBERS_PER_COMMIT) {
-        state.app.add_do_not_call(workspace.id, some.to_vec(), scope, add.reason.trim()).await?;
+        state
+            .app
+            .add_do_not_call(workspace.id, some.to_vec(), scope, add.reason.trim())
+            .await?;
     }
-    Ok(Json(Added { added: numbers.len(), rejected }))
+    Ok(Json(Added {
+        added: numbers.len(),
+        rejected,
+    }))
 }
 
 /// The numbers of a CSV file: of the named column if its first line names one, else of the first.
 fn csv_numbers(text: &str) -> Vec<String> {
     let mut rows = csv_rows(text.trim_start_matches('\u{feff}')).into_iter().peekable();
-    let is_name = |cell: &String| matches!(cell.trim().to_ascii_lowercase().as_str(), "phone" | "phone_number" | "number");
+    let is_name = |cell: &String| {
+        matches!(
+            cell.trim().to_ascii_lowercase().as_str(),
+            "phone" | "phone_number" | "number"
+        )
+    };
     let named = rows.peek().and_then(|head| head.iter().position(is_name));
     let column = named.unwrap_or(0);
     rows.skip(usize::from(named.is_some()))
@@ -195,10 +222,17 @@ fn csv_rows(text: &str) -> Vec<Vec<String>> {
     get, path = "/do-not-call/{phone}", tag = "do-not-call", params(("phone" = String, Path)),
     responses((status = 200, body = Entry), (status = 404, body = ErrorBody))
 )]
-async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Text(text): Text) -> Result<Json<Entry>, ApiError> {
+async fn get(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Text(text): Text,
+) -> Result<Json<Entry>, ApiError> {
     let number = phone("phone", &text, &workspace)?;
     let entries = state.app.store().do_not_call(workspace.id, &[number]).await?;
-    entries.first().map(|entry| Json(shown(entry))).ok_or_else(|| ApiError::not_found("number"))
+    entries
+        .first()
+        .map(|entry| Json(shown(entry)))
+        .ok_or_else(|| ApiError::not_found("number"))
 }
 
 /// Takes a number off the list.
@@ -206,10 +240,21 @@ async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Text(
     delete, path = "/do-not-call/{phone}", tag = "do-not-call", params(("phone" = String, Path)),
     responses((status = 200, body = Entry), (status = 404, body = ErrorBody))
 )]
-async fn remove(State(state): State<DialectState>, Caller(workspace): Caller, Text(text): Text) -> Result<Json<Entry>, ApiError> {
+async fn remove(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Text(text): Text,
+) -> Result<Json<Entry>, ApiError> {
     let number = phone("phone", &text, &workspace)?;
-    let entries = state.app.store().do_not_call(workspace.id, std::slice::from_ref(&number)).await?;
-    let entry = entries.first().map(shown).ok_or_else(|| ApiError::not_found("number"))?;
+    let entries = state
+        .app
+        .store()
+        .do_not_call(workspace.id, std::slice::from_ref(&number))
+        .await?;
+    let entry = entries
+        .first()
+        .map(shown)
+        .ok_or_else(|| ApiError::not_found("number"))?;
     state.app.remove_do_not_call(workspace.id, number).await?;
     Ok(Json(entry))
 }
@@ -223,7 +268,10 @@ mod tests {
         let table: [(&str, &[&str]); 7] = [
             ("+911\n+912\n", &["+911", "+912"]),
             ("phone\r\n+911\r\n", &["+911"]),
-            ("\u{feff}Name,Phone_Number\n\"A, B\",+911\nC,\"+9 12\"\n", &["+911", "+9 12"]),
+            (
+                "\u{feff}Name,Phone_Number\n\"A, B\",+911\nC,\"+9 12\"\n",
+                &["+911", "+9 12"],
+            ),
             ("name;number\nA;+911\n\nB\n", &["+911"]),
             ("name\tnumber\nA\t+911", &["+911"]),
             ("\"say \"\"hi\"\"\"\n", &["say \"hi\""]),

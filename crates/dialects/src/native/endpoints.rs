@@ -92,7 +92,12 @@ impl EndpointInput {
     }
 
     /// The endpoint. `old` is the secret that stays where none is sent.
-    async fn check(self, state: &DialectState, workspace: &Workspace, old: Option<&Secret>) -> Result<NewEndpoint, ApiError> {
+    async fn check(
+        self,
+        state: &DialectState,
+        workspace: &Workspace,
+        old: Option<&Secret>,
+    ) -> Result<NewEndpoint, ApiError> {
         let store = state.app.store();
         for event in &self.events {
             if !EVENTS.contains(&event.as_str()) {
@@ -156,7 +161,9 @@ fn shown(endpoint: &domain::Endpoint, with_secret: bool) -> Endpoint {
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update))
 }
 
 async fn find(state: &DialectState, workspace: &Workspace, id: Uuid) -> Result<domain::Endpoint, ApiError> {
@@ -195,8 +202,14 @@ async fn create(
     get, path = "/endpoints/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
     responses((status = 200, body = Endpoint), (status = 404, body = ErrorBody))
 )]
-async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Endpoint>, ApiError> {
-    find(&state, &workspace, id).await.map(|endpoint| Json(shown(&endpoint, false)))
+async fn get(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Endpoint>, ApiError> {
+    find(&state, &workspace, id)
+        .await
+        .map(|endpoint| Json(shown(&endpoint, false)))
 }
 
 /// Changes what is sent of a webhook endpoint. Deliveries that wait follow it to a new URL; their bodies stay.

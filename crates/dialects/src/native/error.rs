@@ -38,7 +38,12 @@ pub(super) struct ErrorDetail {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), field: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            field: None,
+        }
     }
 
     /// 401.
@@ -59,7 +64,10 @@ impl ApiError {
 
     /// 422 for one place in it.
     pub(super) fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..Self::invalid(message) }
+        Self {
+            field: Some(field.into()),
+            ..Self::invalid(message)
+        }
     }
 
     /// 409.
@@ -69,22 +77,38 @@ impl ApiError {
 
     /// 500. The cause goes to the log only.
     pub(super) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed; nothing was changed")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "the server failed; nothing was changed",
+        )
     }
 
     /// 413.
     pub(super) fn too_large() -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "the request body is too large")
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            "the request body is too large",
+        )
     }
 
     /// 405.
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take that method")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this path does not take that method",
+        )
     }
 
     /// 404 for a path that is none of ours.
     pub(super) fn unknown_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown_path", "there is no such path; see /carillon/v1/openapi.json")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_path",
+            "there is no such path; see /carillon/v1/openapi.json",
+        )
     }
 }
 
@@ -119,7 +143,11 @@ impl From<SaveRefusal> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let error = ErrorDetail { code: self.code.to_owned(), message: self.message, field: self.field };
+        let error = ErrorDetail {
+            code: self.code.to_owned(),
+            message: self.message,
+            field: self.field,
+        };
         (self.status, Json(ErrorBody { error })).into_response()
     }
 }

@@ -72,7 +72,9 @@ fn shown(key: &ApiKey) -> Key {
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(revoke))
 }
 
 /// All keys of the workspace, oldest first.
@@ -104,9 +106,18 @@ async fn create(
         KeyDialect::Native => Dialect::Native,
         KeyDialect::Revrag => Dialect::Revrag,
     };
-    let made = state.app.create_api_key(workspace.id, name("name", &new.name)?, dialect, expires_at).await?;
+    let made = state
+        .app
+        .create_api_key(workspace.id, name("name", &new.name)?, dialect, expires_at)
+        .await?;
     let secret = Some(made.secret.expose().to_owned());
-    Ok((StatusCode::CREATED, Json(Key { secret, ..shown(&made.key) })))
+    Ok((
+        StatusCode::CREATED,
+        Json(Key {
+            secret,
+            ..shown(&made.key)
+        }),
+    ))
 }
 
 /// Ends a key at once. The last working key of this API cannot be ended through it.
@@ -114,12 +125,21 @@ async fn create(
     delete, path = "/keys/{id}", tag = "keys", params(("id" = Uuid, Path)),
     responses((status = 200, body = Key), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
 )]
-async fn revoke(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Key>, ApiError> {
+async fn revoke(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Key>, ApiError> {
     let id = ApiKeyId::new(id);
     let keys = state.app.store().api_keys(workspace.id).await?;
-    let key = keys.iter().find(|key| key.id == id).ok_or_else(|| ApiError::not_found("key"))?;
+    let key = keys
+        .iter()
+        .find(|key| key.id == id)
+        .ok_or_else(|| ApiError::not_found("key"))?;
     let now = state.app.now();
-    let another = keys.iter().any(|other| other.id != id && other.dialect == Dialect::Native && works(other, now));
+    let another = keys
+        .iter()
+        .any(|other| other.id != id && other.dialect == Dialect::Native && works(other, now));
     if key.dialect == Dialect::Native && works(key, now) && !another {
         let message = "this is the last working key of this API; make another one first";
         return Err(ApiError::conflict("last_key", message));

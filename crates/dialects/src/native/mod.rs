@@ -43,7 +43,9 @@ pub(crate) fn problem_response(problem: Problem) -> Response {
 /// Our routes, for `/carillon/v1` and everything below it.
 pub(crate) fn router(state: DialectState) -> Router {
     let (routes, mut document) = documented().split_for_parts();
-    document.servers = Some(vec![ServerBuilder::new().url(format!("{}{PREFIX}", state.base_url)).build()]);
+    document.servers = Some(vec![
+        ServerBuilder::new().url(format!("{}{PREFIX}", state.base_url)).build(),
+    ]);
     let routes = routes
         .route("/openapi.json", get(async move || Json(document)))
         .fallback(async || ApiError::unknown_path())

@@ -37,7 +37,11 @@ pub(super) struct Counts {
 
 /// Counts the records of a campaign.
 pub(super) async fn counts(state: &DialectState, campaign: &Campaign) -> Result<Counts, ApiError> {
-    let counts = state.app.store().record_counts(campaign.workspace_id, campaign.id).await?;
+    let counts = state
+        .app
+        .store()
+        .record_counts(campaign.workspace_id, campaign.id)
+        .await?;
     let count = |status| counts.get(&status).copied().unwrap_or(0);
     Ok(Counts {
         total: counts.values().sum(),
@@ -246,12 +250,21 @@ async fn list(
     let campaign = campaign_of(&state, &workspace, id).await?;
     let status = query.status.as_deref().map(status).transpose()?;
     let slice = slice(query.offset, query.limit)?;
-    let page = state.app.store().records(workspace.id, campaign.id, status, slice).await?;
+    let page = state
+        .app
+        .store()
+        .records(workspace.id, campaign.id, status, slice)
+        .await?;
     Ok(Json(Page::of(page, slice, shown)))
 }
 
 fn status(word: &str) -> Result<RecordStatus, ApiError> {
-    let message = || format!("must be one of {}", RecordStatus::ALL.map(RecordStatus::as_str).join(", "));
+    let message = || {
+        format!(
+            "must be one of {}",
+            RecordStatus::ALL.map(RecordStatus::as_str).join(", ")
+        )
+    };
     RecordStatus::parse(word).ok_or_else(|| ApiError::invalid_field("status", message()))
 }
 
@@ -267,7 +280,10 @@ async fn push(
     Body(push): Body<Push>,
 ) -> Result<Json<Pushed>, ApiError> {
     if push.records.is_empty() || push.records.len() > RECORDS_PER_PUSH_MAX {
-        return Err(ApiError::invalid_field("records", format!("must have 1 to {RECORDS_PER_PUSH_MAX} records")));
+        return Err(ApiError::invalid_field(
+            "records",
+            format!("must have 1 to {RECORDS_PER_PUSH_MAX} records"),
+        ));
     }
     let campaign = campaign_of(&state, &workspace, id).await?;
     let mut refusals = Vec::with_capacity(push.records.len());
@@ -282,28 +298,62 @@ async fn push(
             Err(why) => refusals.push((phone, Some(why))),
         }
     }
-    let receipt = state.app.push_records(workspace.id, campaign.id, valid).await.map_err(push_refused)?;
+    let receipt = state
+        .app
+        .push_records(workspace.id, campaign.id, valid)
+        .await
+        .map_err(push_refused)?;
     let mut taken = receipt.results.into_iter();
     let results: Vec<_> = refusals
         .into_iter()
         .map(|(phone, refusal)| match refusal {
-            Some(why) => PushResult { phone, record_id: None, error: Some(why) },
+            Some(why) => PushResult {
+                phone,
+                record_id: None,
+                error: Some(why),
+            },
             None => match taken.next() {
-                Some(Ok(id)) => PushResult { phone, record_id: Some(id.uuid()), error: None },
-                Some(Err(refusal)) => PushResult { phone, record_id: None, error: Some(refusal.to_string()) },
-                None => PushResult { phone, record_id: None, error: Some("the server failed".to_owned()) },
+                Some(Ok(id)) => PushResult {
+                    phone,
+                    record_id: Some(id.uuid()),
+                    error: None,
+                },
+                Some(Err(refusal)) => PushResult {
+                    phone,
+                    record_id: None,
+                    error: Some(refusal.to_string()),
+                },
+                None => PushResult {
+                    phone,
+                    record_id: None,
+                    error: Some("the server failed".to_owned()),
+                },
             },
         })
         .collect();
     let accepted = results.iter().filter(|result| result.record_id.is_some()).count();
-    Ok(Json(Pushed { accepted, rejected: results.len() - accepted, results }))
+    Ok(Json(Pushed {
+        accepted,
+        rejected: results.len() - accepted,
+        results,
+    }))
 }
 
 fn new_record(record: PushRecord, workspace: &Workspace) -> Result<NewRecord, String> {
     let phone = parse_for_regions(&record.phone, &workspace.region, &workspace.allowed_regions)
         .map_err(|problem| problem.to_string())?;
-    let PushRecord { variables, app_user_id, app_session_id, .. } = record;
-    Ok(NewRecord { phone, variables, app_user_id, app_session_id })
+    let PushRecord {
+        variables,
+        app_user_id,
+        app_session_id,
+        ..
+    } = record;
+    Ok(NewRecord {
+        phone,
+        variables,
+        app_user_id,
+        app_session_id,
+    })
 }
 
 fn push_refused(refusal: PushRefusal) -> ApiError {
@@ -317,9 +367,16 @@ fn push_refused(refusal: PushRefusal) -> ApiError {
     }
 }
 
-async fn find(state: &DialectState, workspace: &Workspace, campaign: Uuid, id: Uuid) -> Result<domain::Record, ApiError> {
+async fn find(
+    state: &DialectState,
+    workspace: &Workspace,
+    campaign: Uuid,
+    id: Uuid,
+) -> Result<domain::Record, ApiError> {
     let record = state.app.store().record(workspace.id, RecordId::new(id)).await?;
-    record.filter(|record| record.campaign_id.uuid() == campaign).ok_or_else(|| ApiError::not_found("record"))
+    record
+        .filter(|record| record.campaign_id.uuid() == campaign)
+        .ok_or_else(|| ApiError::not_found("record"))
 }
 
 /// One record.
@@ -333,7 +390,9 @@ async fn get(
     Caller(workspace): Caller,
     Ids(campaign, id): Ids,
 ) -> Result<Json<Record>, ApiError> {
-    find(&state, &workspace, campaign, id).await.map(|record| Json(shown(&record)))
+    find(&state, &workspace, campaign, id)
+        .await
+        .map(|record| Json(shown(&record)))
 }
 
 /// The gates that hold a record back now, and when each opens.
@@ -354,7 +413,10 @@ async fn why_not_yet(
         reason: held.gate.describe(),
         opens_at: held.opens_at.map(Time),
     });
-    Ok(Json(WhyNotYet { status: record.status().as_str(), held: held.collect() }))
+    Ok(Json(WhyNotYet {
+        status: record.status().as_str(),
+        held: held.collect(),
+    }))
 }
 
 /// How many records are in each status.
@@ -362,7 +424,11 @@ async fn why_not_yet(
     get, path = "/campaigns/{id}/counts", tag = "records", params(("id" = Uuid, Path)),
     responses((status = 200, body = Counts), (status = 404, body = ErrorBody))
 )]
-async fn count(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Counts>, ApiError> {
+async fn count(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Counts>, ApiError> {
     let campaign = campaign_of(&state, &workspace, id).await?;
     counts(&state, &campaign).await.map(Json)
 }

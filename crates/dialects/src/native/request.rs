@@ -29,7 +29,11 @@ impl FromRequestParts<DialectState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &DialectState) -> Result<Self, ApiError> {
         let secret = bearer(&parts.headers).ok_or_else(ApiError::unauthorized)?;
-        let key = state.app.authenticate(Dialect::Native, secret).await?.ok_or_else(ApiError::unauthorized)?;
+        let key = state
+            .app
+            .authenticate(Dialect::Native, secret)
+            .await?
+            .ok_or_else(ApiError::unauthorized)?;
         let workspace = state.app.store().workspace(key.workspace_id).await?;
         workspace.map(Self).ok_or_else(ApiError::unauthorized)
     }
@@ -90,7 +94,11 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<DialectState> for Body<T>
     async fn from_request(request: Request, state: &DialectState) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             let message = "send JSON, as `Content-Type: application/json`";
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                message,
+            ));
         }
         let bytes = bytes(request, state).await?;
         if bytes.len() < LARGE_BODY_BYTES {
@@ -114,7 +122,11 @@ impl FromRequest<DialectState> for Patch {
 
     async fn from_request(request: Request, state: &DialectState) -> Result<Self, ApiError> {
         let Body(patch) = Body::<Value>::from_request(request, state).await?;
-        if patch.is_object() { Ok(Self(patch)) } else { Err(ApiError::invalid("send a JSON object")) }
+        if patch.is_object() {
+            Ok(Self(patch))
+        } else {
+            Err(ApiError::invalid("send a JSON object"))
+        }
     }
 }
 
@@ -136,7 +148,9 @@ fn merge(target: &mut Value, patch: Value) {
         return;
     };
     // What becomes another kind of thing has other fields: none of the old ones stay.
-    let other_kind = changes.get("kind").is_some_and(|kind| target.get("kind").is_some_and(|old| old != kind));
+    let other_kind = changes
+        .get("kind")
+        .is_some_and(|kind| target.get("kind").is_some_and(|old| old != kind));
     if other_kind || !target.is_object() {
         *target = Value::Object(Map::new());
     }
@@ -152,14 +166,26 @@ fn merge(target: &mut Value, patch: Value) {
 
 pub(super) async fn bytes(request: Request, state: &DialectState) -> Result<Bytes, ApiError> {
     // The other failure is a client that went away, which reads no answer.
-    Bytes::from_request(request, state).await.map_err(|_| ApiError::too_large())
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|_| ApiError::too_large())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(declared) = headers.get(CONTENT_TYPE) else { return true };
-    let essence = declared.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let Some(declared) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = declared
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     essence.eq_ignore_ascii_case("application/json")
-        || essence.rsplit_once('+').is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
+        || essence
+            .rsplit_once('+')
+            .is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
 }
 
 fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
@@ -171,8 +197,10 @@ fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 
 fn invalid_json(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let message = error.inner().to_string();
-    match error.path().to_string().as_str() {
-        "." => ApiError::invalid(message),
+    let path = error.path().to_string();
+    // A `?` stands for a key that itself could not be read.
+    match path.trim_end_matches(".?") {
+        "." | "?" | "" => ApiError::invalid(message),
         path => ApiError::invalid_field(path, message),
     }
 }
@@ -238,7 +266,12 @@ impl<T> Page<T> {
     /// A page that the store cut.
     pub(super) fn of<U>(page: StorePage<U>, slice: Slice, item: impl FnMut(&U) -> T) -> Self {
         let items = page.items.iter().map(item).collect();
-        Self { items, total: page.total, offset: slice.offset, limit: slice.limit }
+        Self {
+            items,
+            total: page.total,
+            offset: slice.offset,
+            limit: slice.limit,
+        }
     }
 
     /// A page of a list that is at hand as a whole.
@@ -248,7 +281,12 @@ impl<T> Page<T> {
         let take = usize::try_from(slice.limit).unwrap_or(usize::MAX);
         let items = all.iter().skip(skip).take(take).map(item).collect();
         let total = u64::try_from(all.len()).unwrap_or(u64::MAX);
-        Ok(Self { items, total, offset: slice.offset, limit: slice.limit })
+        Ok(Self {
+            items,
+            total,
+            offset: slice.offset,
+            limit: slice.limit,
+        })
     }
 }
 
@@ -268,7 +306,9 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         let at: jiff::Timestamp = text.parse().map_err(|_| {
-            serde::de::Error::custom(format!("`{text}` is no time such as 2026-05-27T03:00:00Z or 2026-05-27T08:30:00+05:30"))
+            serde::de::Error::custom(format!(
+                "`{text}` is no time such as 2026-05-27T03:00:00Z or 2026-05-27T08:30:00+05:30"
+            ))
         })?;
         Ok(Self(UnixMicros(at.as_microsecond())))
     }
@@ -283,7 +323,11 @@ pub(super) fn phone(field: &str, text: &str, workspace: &Workspace) -> Result<Ph
 }
 
 /// The optional form of [`phone`].
-pub(super) fn maybe_phone(field: &str, text: Option<&str>, workspace: &Workspace) -> Result<Option<PhoneNumber>, ApiError> {
+pub(super) fn maybe_phone(
+    field: &str,
+    text: Option<&str>,
+    workspace: &Workspace,
+) -> Result<Option<PhoneNumber>, ApiError> {
     text.map(|text| phone(field, text, workspace)).transpose()
 }
 
@@ -301,6 +345,9 @@ pub(super) fn within(field: &str, number: u32, bounds: std::ops::RangeInclusive<
     if bounds.contains(&number) {
         Ok(number)
     } else {
-        Err(ApiError::invalid_field(field, format!("must be between {} and {}", bounds.start(), bounds.end())))
+        Err(ApiError::invalid_field(
+            field,
+            format!("must be between {} and {}", bounds.start(), bounds.end()),
+        ))
     }
 }

@@ -102,14 +102,24 @@ const WAIT_S_MAX: u32 = 30 * 24 * 3_600;
 impl Script {
     pub(super) fn of(script: &domain::Script) -> Self {
         match script {
-            domain::Script::Announce { clip, times, gap_ms } => {
-                Self::Announce { clip_id: clip.uuid(), times: *times, gap_ms: *gap_ms }
-            }
-            domain::Script::Press1 { clip, times, wait_ms, keys } => Self::Press1 {
+            domain::Script::Announce { clip, times, gap_ms } => Self::Announce {
+                clip_id: clip.uuid(),
+                times: *times,
+                gap_ms: *gap_ms,
+            },
+            domain::Script::Press1 {
+                clip,
+                times,
+                wait_ms,
+                keys,
+            } => Self::Press1 {
                 clip_id: clip.uuid(),
                 times: *times,
                 wait_ms: *wait_ms,
-                keys: keys.iter().map(|(key, action)| (key.as_char().to_string(), KeyAction::of(action))).collect(),
+                keys: keys
+                    .iter()
+                    .map(|(key, action)| (key.as_char().to_string(), KeyAction::of(action)))
+                    .collect(),
             },
         }
     }
@@ -127,11 +137,19 @@ impl Script {
                 times: plays(times)?,
                 gap_ms: within("script.gap_ms", gap_ms, 0..=60_000)?,
             }),
-            Self::Press1 { clip_id, times, wait_ms, keys } => Ok(domain::Script::Press1 {
+            Self::Press1 {
+                clip_id,
+                times,
+                wait_ms,
+                keys,
+            } => Ok(domain::Script::Press1 {
                 clip: ClipId::new(clip_id),
                 times: plays(times)?,
                 wait_ms: within("script.wait_ms", wait_ms, 0..=60_000)?,
-                keys: keys.into_iter().map(|(key, action)| action.check(&key)).collect::<Result<_, _>>()?,
+                keys: keys
+                    .into_iter()
+                    .map(|(key, action)| action.check(&key))
+                    .collect::<Result<_, _>>()?,
             }),
         }
     }
@@ -143,7 +161,9 @@ impl Script {
                 let of_keys = keys
                     .iter()
                     .filter_map(|(key, action)| Some((format!("script.keys.{key}.clip_id"), action.clip()?)));
-                std::iter::once(("script.clip_id".to_owned(), *clip_id)).chain(of_keys).collect()
+                std::iter::once(("script.clip_id".to_owned(), *clip_id))
+                    .chain(of_keys)
+                    .collect()
             }
         }
     }
@@ -160,11 +180,19 @@ impl KeyAction {
             domain::KeyAction::HangUp => Self::HangUp,
             domain::KeyAction::Play { clip } => Self::Play { clip_id: clip.uuid() },
             domain::KeyAction::DoNotCall { clip } => Self::DoNotCall { clip_id: id(clip) },
-            domain::KeyAction::CallBack { after_s, clip } => Self::CallBack { after_s: *after_s, clip_id: id(clip) },
-            domain::KeyAction::FollowUp { after_s, clip } => Self::FollowUp { after_s: *after_s, clip_id: id(clip) },
-            domain::KeyAction::Mark { name, value, clip } => {
-                Self::Mark { name: name.clone(), value: value.clone(), clip_id: id(clip) }
-            }
+            domain::KeyAction::CallBack { after_s, clip } => Self::CallBack {
+                after_s: *after_s,
+                clip_id: id(clip),
+            },
+            domain::KeyAction::FollowUp { after_s, clip } => Self::FollowUp {
+                after_s: *after_s,
+                clip_id: id(clip),
+            },
+            domain::KeyAction::Mark { name, value, clip } => Self::Mark {
+                name: name.clone(),
+                value: value.clone(),
+                clip_id: id(clip),
+            },
         }
     }
 
@@ -184,22 +212,33 @@ impl KeyAction {
         let mut characters = key.chars();
         let digit = match (characters.next().and_then(domain::Digit::parse), characters.next()) {
             (Some(digit), None) => digit,
-            _ => return Err(ApiError::invalid_field(field(""), "is no telephone key; use 0-9, *, #, A-D")),
+            _ => {
+                return Err(ApiError::invalid_field(
+                    field(""),
+                    "is no telephone key; use 0-9, *, #, A-D",
+                ));
+            }
         };
         let clip = self.clip().map(ClipId::new);
         let action = match self {
             Self::HangUp => domain::KeyAction::HangUp,
-            Self::Play { clip_id } => domain::KeyAction::Play { clip: ClipId::new(clip_id) },
+            Self::Play { clip_id } => domain::KeyAction::Play {
+                clip: ClipId::new(clip_id),
+            },
             Self::DoNotCall { .. } => domain::KeyAction::DoNotCall { clip },
-            Self::CallBack { after_s, .. } => {
-                domain::KeyAction::CallBack { after_s: within(&field(".after_s"), after_s, 1..=WAIT_S_MAX)?, clip }
-            }
-            Self::FollowUp { after_s, .. } => {
-                domain::KeyAction::FollowUp { after_s: within(&field(".after_s"), after_s, 1..=WAIT_S_MAX)?, clip }
-            }
-            Self::Mark { name, value, .. } => {
-                domain::KeyAction::Mark { name: super::request::name(&field(".name"), &name)?, value, clip }
-            }
+            Self::CallBack { after_s, .. } => domain::KeyAction::CallBack {
+                after_s: within(&field(".after_s"), after_s, 1..=WAIT_S_MAX)?,
+                clip,
+            },
+            Self::FollowUp { after_s, .. } => domain::KeyAction::FollowUp {
+                after_s: within(&field(".after_s"), after_s, 1..=WAIT_S_MAX)?,
+                clip,
+            },
+            Self::Mark { name, value, .. } => domain::KeyAction::Mark {
+                name: super::request::name(&field(".name"), &name)?,
+                value,
+                clip,
+            },
         };
         Ok((digit, action))
     }

@@ -146,14 +146,25 @@ impl TrunkInput {
                 domain::Transport::Udp => Transport::Udp,
                 domain::Transport::Tcp => Transport::Tcp,
             },
-            username: trunk.credentials.as_ref().map(|credentials| credentials.username.clone()),
+            username: trunk
+                .credentials
+                .as_ref()
+                .map(|credentials| credentials.username.clone()),
             password: None,
             domain: trunk.domain.clone(),
-            caller_ids: trunk.caller_ids.iter().map(|number| number.as_str().to_owned()).collect(),
+            caller_ids: trunk
+                .caller_ids
+                .iter()
+                .map(|number| number.as_str().to_owned())
+                .collect(),
             number_format: match &trunk.number_format {
                 domain::NumberFormat::E164 => NumberFormat::E164,
                 domain::NumberFormat::Digits => NumberFormat::Digits,
-                domain::NumberFormat::National { country_code, prefix, international_prefix } => NumberFormat::National {
+                domain::NumberFormat::National {
+                    country_code,
+                    prefix,
+                    international_prefix,
+                } => NumberFormat::National {
                     country_code: country_code.clone(),
                     prefix: prefix.clone(),
                     international_prefix: international_prefix.clone(),
@@ -186,7 +197,10 @@ impl TrunkInput {
             })
             .collect();
         if codecs.is_empty() || (1..codecs.len()).any(|index| codecs[..index].contains(&codecs[index])) {
-            return Err(ApiError::invalid_field("codecs", "must name each codec at most once, and at least one"));
+            return Err(ApiError::invalid_field(
+                "codecs",
+                "must name each codec at most once, and at least one",
+            ));
         }
         if self.port == 0 {
             return Err(ApiError::invalid_field("port", "must be between 1 and 65535"));
@@ -224,12 +238,24 @@ impl NumberFormat {
         match self {
             Self::E164 => Ok(domain::NumberFormat::E164),
             Self::Digits => Ok(domain::NumberFormat::Digits),
-            Self::National { country_code, prefix, international_prefix } => {
-                if country_code.is_empty() || ![&country_code, &prefix, &international_prefix].iter().all(|text| digits(text)) {
+            Self::National {
+                country_code,
+                prefix,
+                international_prefix,
+            } => {
+                if country_code.is_empty()
+                    || ![&country_code, &prefix, &international_prefix]
+                        .iter()
+                        .all(|text| digits(text))
+                {
                     let message = "country_code and prefixes are digits; country_code has at least one";
                     return Err(ApiError::invalid_field("number_format", message));
                 }
-                Ok(domain::NumberFormat::National { country_code, prefix, international_prefix })
+                Ok(domain::NumberFormat::National {
+                    country_code,
+                    prefix,
+                    international_prefix,
+                })
             }
         }
     }
@@ -246,10 +272,18 @@ fn credentials(
             None => Ok(None),
         };
     };
-    if !username.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\') {
-        return Err(ApiError::invalid_field("username", "may have printable ASCII characters only"));
+    if !username
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    {
+        return Err(ApiError::invalid_field(
+            "username",
+            "may have printable ASCII characters only",
+        ));
     }
-    let kept = old.and_then(|trunk| trunk.credentials.as_ref()).map(|credentials| credentials.password.clone());
+    let kept = old
+        .and_then(|trunk| trunk.credentials.as_ref())
+        .map(|credentials| credentials.password.clone());
     match password.map(Secret::new).or(kept) {
         Some(password) => Ok(Some(domain::Credentials { username, password })),
         None => Err(ApiError::invalid_field("password", "a user name needs a password")),
@@ -259,9 +293,15 @@ fn credentials(
 /// A host name or address, without anything else.
 fn host(field: &str, text: &str) -> Result<String, ApiError> {
     let text = text.trim();
-    let is_address = text.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
+    let is_address = text
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<std::net::IpAddr>()
+        .is_ok();
     let is_name = (1..=253).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
     if is_address || is_name {
         Ok(text.to_owned())
     } else {
@@ -270,12 +310,22 @@ fn host(field: &str, text: &str) -> Result<String, ApiError> {
 }
 
 fn shown(trunk: &domain::Trunk) -> Trunk {
-    Trunk { id: trunk.id.uuid(), trunk: TrunkInput::of(trunk), has_password: trunk.credentials.is_some() }
+    Trunk {
+        id: trunk.id.uuid(),
+        trunk: TrunkInput::of(trunk),
+        has_password: trunk.credentials.is_some(),
+    }
 }
 
 /// The id of a trunk of the workspace, if one is named.
-pub(super) async fn existing(state: &DialectState, workspace: &Workspace, id: Option<Uuid>) -> Result<Option<TrunkId>, ApiError> {
-    let Some(id) = id.map(TrunkId::new) else { return Ok(None) };
+pub(super) async fn existing(
+    state: &DialectState,
+    workspace: &Workspace,
+    id: Option<Uuid>,
+) -> Result<Option<TrunkId>, ApiError> {
+    let Some(id) = id.map(TrunkId::new) else {
+        return Ok(None);
+    };
     match state.app.store().trunk(workspace.id, id).await? {
         Some(_) => Ok(Some(id)),
         None => Err(ApiError::invalid_field("trunk_id", "there is no such trunk")),
@@ -283,7 +333,9 @@ pub(super) async fn existing(state: &DialectState, workspace: &Workspace, id: Op
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update))
 }
 
 async fn find(state: &DialectState, workspace: &Workspace, id: Uuid) -> Result<domain::Trunk, ApiError> {
@@ -292,10 +344,18 @@ async fn find(state: &DialectState, workspace: &Workspace, id: Uuid) -> Result<d
 }
 
 /// Names are how people tell trunks apart.
-async fn check_name(state: &DialectState, workspace: &Workspace, name: &str, own: Option<TrunkId>) -> Result<(), ApiError> {
+async fn check_name(
+    state: &DialectState,
+    workspace: &Workspace,
+    name: &str,
+    own: Option<TrunkId>,
+) -> Result<(), ApiError> {
     let trunks = state.app.store().trunks(workspace.id).await?;
     if trunks.iter().any(|trunk| trunk.name == name && Some(trunk.id) != own) {
-        return Err(ApiError::conflict("exists", format!("there is a trunk named `{name}` already")));
+        return Err(ApiError::conflict(
+            "exists",
+            format!("there is a trunk named `{name}` already"),
+        ));
     }
     Ok(())
 }
@@ -332,7 +392,11 @@ async fn create(
     get, path = "/trunks/{id}", tag = "trunks", params(("id" = Uuid, Path)),
     responses((status = 200, body = Trunk), (status = 404, body = ErrorBody))
 )]
-async fn get(State(state): State<DialectState>, Caller(workspace): Caller, Id(id): Id) -> Result<Json<Trunk>, ApiError> {
+async fn get(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Trunk>, ApiError> {
     find(&state, &workspace, id).await.map(|trunk| Json(shown(&trunk)))
 }
 
@@ -349,7 +413,9 @@ async fn update(
     patch: Patch,
 ) -> Result<Json<Trunk>, ApiError> {
     let current = find(&state, &workspace, id).await?;
-    let new = patch.apply(&TrunkInput::of(&current))?.check(&workspace, Some(&current))?;
+    let new = patch
+        .apply(&TrunkInput::of(&current))?
+        .check(&workspace, Some(&current))?;
     check_name(&state, &workspace, &new.name, Some(current.id)).await?;
     let trunk = state.app.save_trunk(workspace.id, Some(current.id), new).await?;
     Ok(Json(shown(&trunk)))

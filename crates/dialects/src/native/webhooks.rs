@@ -32,7 +32,11 @@ pub(crate) fn render_call_ended(
     recordings: &RecordingUrls,
 ) -> Option<RenderedEvent> {
     let [name] = EVENTS;
-    let event = Event { kind: name, timestamp: Time(context.now), data: shown(call, recordings, context.now) };
+    let event = Event {
+        kind: name,
+        timestamp: Time(context.now),
+        data: shown(call, recordings, context.now),
+    };
     match serde_json::to_string(&event) {
         Ok(body) => Some(RenderedEvent { name, body }),
         Err(error) => {
@@ -43,7 +47,12 @@ pub(crate) fn render_call_ended(
 }
 
 /// The headers of a request: `v1,<base64 of HMAC-SHA256 over "<id>.<seconds>.<body>">`.
-pub(crate) fn signature_headers(secret: &Secret, event_id: &str, body: &str, timestamp: &str) -> [(&'static str, String); 3] {
+pub(crate) fn signature_headers(
+    secret: &Secret,
+    event_id: &str,
+    body: &str,
+    timestamp: &str,
+) -> [(&'static str, String); 3] {
     let signature = hmac_sha256(&key(secret), &[event_id, ".", timestamp, ".", body]);
     [
         ("webhook-id", event_id.to_owned()),
@@ -55,7 +64,9 @@ pub(crate) fn signature_headers(secret: &Secret, event_id: &str, body: &str, tim
 /// The bytes of a secret: decoded behind `whsec_`, else as they stand.
 fn key(secret: &Secret) -> Vec<u8> {
     let text = secret.expose();
-    let decoded = text.strip_prefix(SECRET_PREFIX).and_then(|base64| STANDARD.decode(base64).ok());
+    let decoded = text
+        .strip_prefix(SECRET_PREFIX)
+        .and_then(|base64| STANDARD.decode(base64).ok());
     decoded.unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
@@ -73,7 +84,12 @@ mod tests {
     fn the_signature_is_that_of_the_specification() {
         // The specification's own example.
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        let headers = signature_headers(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "{\"test\": 2432232314}", "1614265330");
+        let headers = signature_headers(
+            &secret,
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            "{\"test\": 2432232314}",
+            "1614265330",
+        );
         assert_eq!(headers[2].1, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 

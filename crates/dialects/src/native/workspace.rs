@@ -107,19 +107,25 @@ impl Settings {
 /// Any text will do to ask whether a region has numbers at all.
 fn region(field: &str, text: &str) -> Result<(), ApiError> {
     match PhoneNumber::parse("1", text) {
-        Err(PhoneProblem::UnknownRegion { .. }) => {
-            Err(ApiError::invalid_field(field, format!("`{text}` is no region such as IN or GB")))
-        }
+        Err(PhoneProblem::UnknownRegion { .. }) => Err(ApiError::invalid_field(
+            field,
+            format!("`{text}` is no region such as IN or GB"),
+        )),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
 fn shown(workspace: &domain::Workspace) -> Workspace {
-    Workspace { id: workspace.id.uuid(), settings: Settings::of(workspace) }
+    Workspace {
+        id: workspace.id.uuid(),
+        settings: Settings::of(workspace),
+    }
 }
 
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
-    OpenApiRouter::new().routes(routes!(get, update)).routes(routes!(numbers))
+    OpenApiRouter::new()
+        .routes(routes!(get, update))
+        .routes(routes!(numbers))
 }
 
 /// The workspace of the key.

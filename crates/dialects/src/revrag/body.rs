@@ -72,7 +72,11 @@ pub(super) fn trigger_single(body: &[u8]) -> Result<TriggerSingle, RevragError> 
     let mut places = Places::default();
     let body = object(json(body)?)?;
     let loc = [json!("body")];
-    let mut fields = Fields { fields: body, loc: &loc, places: &mut places };
+    let mut fields = Fields {
+        fields: body,
+        loc: &loc,
+        places: &mut places,
+    };
     fields.check("agent_id", Need::String);
     fields.check("to_phone_number", Need::String);
     fields.check("variable_fields", Need::MaybeObject);
@@ -94,7 +98,11 @@ fn push_record(record: Value, loc: Vec<Value>, places: &mut Places) -> Option<Pu
             return None;
         }
     };
-    let mut fields = Fields { fields: record, loc: &loc, places };
+    let mut fields = Fields {
+        fields: record,
+        loc: &loc,
+        places,
+    };
     let before = fields.places.count;
     fields.check("phone_number", Need::String);
     fields.check("variables", Need::MaybeObject);
@@ -119,8 +127,16 @@ fn json(body: &[u8]) -> Result<Value, RevragError> {
         return Err(RevragError::Invalid(vec![place]));
     }
     serde_json::from_slice(body).map_err(|error| {
-        let loc = vec![json!("body"), json!(format!("line {} column {}", error.line(), error.column()))];
-        RevragError::Invalid(vec![Invalid::new("json_invalid", loc, format!("JSON decode error: {error}"), &json!({}))])
+        let loc = vec![
+            json!("body"),
+            json!(format!("line {} column {}", error.line(), error.column())),
+        ];
+        RevragError::Invalid(vec![Invalid::new(
+            "json_invalid",
+            loc,
+            format!("JSON decode error: {error}"),
+            &json!({}),
+        )])
     })
 }
 
@@ -136,7 +152,12 @@ fn object(body: Value) -> Result<Map<String, Value>, RevragError> {
 
 /// A body that is not declared as JSON is not read as JSON.
 pub(super) fn not_json() -> RevragError {
-    let place = Invalid::new("model_attributes_type", vec![json!("body")], NOT_AN_OBJECT, &Value::Null);
+    let place = Invalid::new(
+        "model_attributes_type",
+        vec![json!("body")],
+        NOT_AN_OBJECT,
+        &Value::Null,
+    );
     RevragError::Invalid(vec![place])
 }
 
@@ -156,7 +177,11 @@ impl Places {
     }
 
     fn or<T>(self, read: T) -> Result<T, RevragError> {
-        if self.kept.is_empty() { Ok(read) } else { Err(RevragError::Invalid(self.kept)) }
+        if self.kept.is_empty() {
+            Ok(read)
+        } else {
+            Err(RevragError::Invalid(self.kept))
+        }
     }
 }
 

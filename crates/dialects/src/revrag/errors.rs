@@ -54,7 +54,12 @@ const ECHO_BYTES_MAX: usize = 1_024;
 impl Invalid {
     /// A place and what is wrong with it. Long inputs are left out of the echo.
     pub(super) fn new(kind: &'static str, loc: Vec<Value>, msg: impl Into<String>, input: &Value) -> Self {
-        Self { kind, loc, msg: msg.into(), input: echo(input) }
+        Self {
+            kind,
+            loc,
+            msg: msg.into(),
+            input: echo(input),
+        }
     }
 }
 
@@ -97,9 +102,10 @@ impl IntoResponse for RevragError {
             Self::MethodNotAllowed => text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed".to_owned()),
             Self::BadRequest(why) => text(StatusCode::BAD_REQUEST, why),
             Self::Invalid(places) => (StatusCode::UNPROCESSABLE_ENTITY, json!(places)),
-            Self::TooLarge => {
-                text(StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large: at most 16 MiB.".to_owned())
-            }
+            Self::TooLarge => text(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Request body is too large: at most 16 MiB.".to_owned(),
+            ),
             Self::TimedOut => text(StatusCode::REQUEST_TIMEOUT, "The request took too long.".to_owned()),
             Self::Internal => text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error".to_owned()),
         };

@@ -47,7 +47,8 @@ const HISTORY_CALLS_MAX: u32 = 200;
 
 /// Whether a path is one of RevRag's, existing or not.
 pub(crate) fn owns(path: &str) -> bool {
-    path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(PREFIX)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The reply to a problem outside of any handler.
@@ -84,7 +85,10 @@ pub(crate) fn render_call_ended(
     }
     let status = translate::call(call, context.workspace.status_style, recordings, context.now);
     match serde_json::to_string(&status) {
-        Ok(body) => Some(RenderedEvent { name: "call.ended", body }),
+        Ok(body) => Some(RenderedEvent {
+            name: "call.ended",
+            body,
+        }),
         Err(error) => {
             tracing::error!(call = %call.id, %error, "a webhook body could not be written");
             None
@@ -99,11 +103,20 @@ impl FromRequestParts<DialectState> for Caller {
     type Rejection = RevragError;
 
     async fn from_request_parts(parts: &mut Parts, state: &DialectState) -> Result<Self, RevragError> {
-        let secret = parts.headers.get("x-api-key").and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
+        let secret = parts
+            .headers
+            .get("x-api-key")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .trim();
         if secret.is_empty() {
             return Err(RevragError::Unauthorized);
         }
-        let key = state.app.authenticate(Dialect::Revrag, secret).await?.ok_or(RevragError::Unauthorized)?;
+        let key = state
+            .app
+            .authenticate(Dialect::Revrag, secret)
+            .await?
+            .ok_or(RevragError::Unauthorized)?;
         let workspace = state.app.store().workspace(key.workspace_id).await?;
         workspace.map(Self).ok_or(RevragError::Unauthorized)
     }
@@ -117,13 +130,23 @@ impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<DialectState> for S
 
     async fn from_request_parts(parts: &mut Parts, state: &DialectState) -> Result<Self, RevragError> {
         let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(segments)| Self(segments)).map_err(|_| RevragError::UnknownPath)
+        path.map(|Path(segments)| Self(segments))
+            .map_err(|_| RevragError::UnknownPath)
     }
 }
 
-async fn agents(State(state): State<DialectState>, Caller(workspace): Caller) -> Result<Json<Vec<wire::Agent>>, RevragError> {
+async fn agents(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+) -> Result<Json<Vec<wire::Agent>>, RevragError> {
     let agents = state.app.store().agents(workspace.id).await?;
-    Ok(Json(agents.iter().filter(|agent| agent.active).map(translate::agent).collect()))
+    Ok(Json(
+        agents
+            .iter()
+            .filter(|agent| agent.active)
+            .map(translate::agent)
+            .collect(),
+    ))
 }
 
 async fn trigger_single(
@@ -142,7 +165,11 @@ async fn trigger_single(
         custom_metadata: asked.custom_metadata,
         dialect: Dialect::Revrag,
     };
-    let call = state.app.place_single_call(workspace.id, single).await.map_err(single_refused)?;
+    let call = state
+        .app
+        .place_single_call(workspace.id, single)
+        .await
+        .map_err(single_refused)?;
     Ok(Json(wire::Triggered {
         success: true,
         message: "Call triggered successfully",
@@ -172,7 +199,12 @@ async fn call_status(
     const MISSING: RevragError = RevragError::NotFound("Call");
     let id = CallId::new(translate::id(&call_id, "call").ok_or(MISSING)?);
     let call = state.app.store().call(workspace.id, id).await?.ok_or(MISSING)?;
-    Ok(Json(translate::call(&call, workspace.status_style, &state.recordings, state.app.now())))
+    Ok(Json(translate::call(
+        &call,
+        workspace.status_style,
+        &state.recordings,
+        state.app.now(),
+    )))
 }
 
 async fn push_bulk(
@@ -204,7 +236,10 @@ async fn push_one(
 type ReadRecord = (String, Result<NewRecord, String>);
 
 fn read_numbers(records: Vec<PushRecord>, workspace: &Workspace) -> Vec<ReadRecord> {
-    records.into_iter().map(|record| translate::new_record(record, workspace)).collect()
+    records
+        .into_iter()
+        .map(|record| translate::new_record(record, workspace))
+        .collect()
 }
 
 async fn push(
@@ -227,7 +262,11 @@ async fn push(
         rejections.push((phone_number, rejection));
     }
     // An empty push still asks whether the campaign takes any.
-    let receipt = state.app.push_records(workspace.id, id, valid).await.map_err(push_refused)?;
+    let receipt = state
+        .app
+        .push_records(workspace.id, id, valid)
+        .await
+        .map_err(push_refused)?;
     let mut taken = receipt.results.into_iter();
     let results: Vec<_> = rejections
         .into_iter()
@@ -241,16 +280,32 @@ async fn push(
         })
         .collect();
     let accepted = results.iter().filter(|result| result.accepted).count();
-    Ok(wire::Pushed { accepted, rejected: results.len() - accepted, results })
+    Ok(wire::Pushed {
+        accepted,
+        rejected: results.len() - accepted,
+        results,
+    })
 }
 
 fn accepted(phone_number: String, id: RecordId) -> wire::PushResult {
     let status = Some(RecordStatus::Queued.as_str());
-    wire::PushResult { phone_number, accepted: true, run_id: Some(id.to_string()), status, error: None }
+    wire::PushResult {
+        phone_number,
+        accepted: true,
+        run_id: Some(id.to_string()),
+        status,
+        error: None,
+    }
 }
 
 fn rejected(phone_number: String, why: String) -> wire::PushResult {
-    wire::PushResult { phone_number, accepted: false, run_id: None, status: None, error: Some(why) }
+    wire::PushResult {
+        phone_number,
+        accepted: false,
+        run_id: None,
+        status: None,
+        error: Some(why),
+    }
 }
 
 fn push_refused(refusal: PushRefusal) -> RevragError {
@@ -290,7 +345,13 @@ async fn list_records(
     })?;
     let mut places = Vec::new();
     let page = whole_number("page", query.page.as_deref(), 1, u64::MAX, &mut places);
-    let page_size = whole_number("page_size", query.page_size.as_deref(), 50, u64::from(PAGE_SIZE_MAX), &mut places);
+    let page_size = whole_number(
+        "page_size",
+        query.page_size.as_deref(),
+        50,
+        u64::from(PAGE_SIZE_MAX),
+        &mut places,
+    );
     if !places.is_empty() {
         return Err(RevragError::Invalid(places));
     }
@@ -302,18 +363,39 @@ async fn list_records(
             Some(status) => Some(status),
             // A status that no record has.
             None => {
-                return Ok(Json(wire::RecordPage { items: Vec::new(), total: 0, has_more: false, page, page_size }));
+                return Ok(Json(wire::RecordPage {
+                    items: Vec::new(),
+                    total: 0,
+                    has_more: false,
+                    page,
+                    page_size,
+                }));
             }
         },
     };
-    let slice = Slice { offset: (page - 1).saturating_mul(u64::from(page_size)), limit: page_size };
-    let found = state.app.store().records(workspace.id, campaign.id, status, slice).await?;
+    let slice = Slice {
+        offset: (page - 1).saturating_mul(u64::from(page_size)),
+        limit: page_size,
+    };
+    let found = state
+        .app
+        .store()
+        .records(workspace.id, campaign.id, status, slice)
+        .await?;
     let mut items = Vec::with_capacity(found.items.len());
     for record in &found.items {
         items.push(with_calls(&state, &workspace, record).await?);
     }
-    let seen = slice.offset.saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
-    Ok(Json(wire::RecordPage { items, total: found.total, has_more: seen < found.total, page, page_size }))
+    let seen = slice
+        .offset
+        .saturating_add(u64::try_from(items.len()).unwrap_or(u64::MAX));
+    Ok(Json(wire::RecordPage {
+        items,
+        total: found.total,
+        has_more: seen < found.total,
+        page,
+        page_size,
+    }))
 }
 
 /// A query's number from 1 to `max`, or what is wrong with it.
@@ -324,12 +406,16 @@ fn whole_number(name: &str, text: Option<&str>, default: u64, max: u64, places: 
             "int_parsing",
             "Input should be a valid integer, unable to parse string as an integer".to_owned(),
         ),
-        Ok(number) if number < 1 => {
-            ("greater_than_equal", "Input should be greater than or equal to 1".to_owned())
-        }
+        Ok(number) if number < 1 => (
+            "greater_than_equal",
+            "Input should be greater than or equal to 1".to_owned(),
+        ),
         Ok(number) => match u64::try_from(number).ok().filter(|number| *number <= max) {
             Some(number) => return number,
-            None => ("less_than_equal", format!("Input should be less than or equal to {max}")),
+            None => (
+                "less_than_equal",
+                format!("Input should be less than or equal to {max}"),
+            ),
         },
     };
     places.push(Invalid::new(kind, vec![json!("query"), json!(name)], msg, &json!(text)));
@@ -345,7 +431,9 @@ async fn record(
     let campaign = campaign(&state, &workspace, &campaign_id).await?;
     let id = RecordId::new(translate::id(&run_id, "run").ok_or(MISSING)?);
     let record = state.app.store().record(workspace.id, id).await?;
-    let record = record.filter(|record| record.campaign_id == campaign.id).ok_or(MISSING)?;
+    let record = record
+        .filter(|record| record.campaign_id == campaign.id)
+        .ok_or(MISSING)?;
     Ok(Json(with_calls(&state, &workspace, &record).await?))
 }
 
@@ -357,8 +445,14 @@ async fn with_calls(
     let calls = if record.attempts.is_empty() {
         Vec::new()
     } else {
-        let filter = CallFilter { record_id: Some(record.id), ..CallFilter::default() };
-        let slice = Slice { offset: 0, limit: HISTORY_CALLS_MAX };
+        let filter = CallFilter {
+            record_id: Some(record.id),
+            ..CallFilter::default()
+        };
+        let slice = Slice {
+            offset: 0,
+            limit: HISTORY_CALLS_MAX,
+        };
         state.app.store().calls(workspace.id, &filter, slice).await?.items
     };
     Ok(translate::record(record, &calls, workspace.status_style))
@@ -376,7 +470,9 @@ async fn campaign_status(
 
 /// "`campaign_id` doesn't exist in the API key's workspace, or `campaign_id` isn't a valid UUID": both are 404.
 fn campaign_id_of(text: &str) -> Result<CampaignId, RevragError> {
-    translate::id(text, "campaign").map(CampaignId::new).ok_or(RevragError::NotFound("Campaign"))
+    translate::id(text, "campaign")
+        .map(CampaignId::new)
+        .ok_or(RevragError::NotFound("Campaign"))
 }
 
 async fn campaign(state: &DialectState, workspace: &Workspace, id: &str) -> Result<Campaign, RevragError> {
@@ -389,19 +485,34 @@ async fn read_body(request: Request) -> Result<Bytes, RevragError> {
     if !is_json(request.headers()) {
         return Err(body::not_json());
     }
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let declared = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > BODY_BYTES_MAX)) {
         return Err(RevragError::TooLarge);
     }
     // The one other failure is a client that went away, which reads no answer.
-    to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_| RevragError::TooLarge)
+    to_bytes(request.into_body(), BODY_BYTES_MAX)
+        .await
+        .map_err(|_| RevragError::TooLarge)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(declared) = headers.get(CONTENT_TYPE) else { return true };
-    let essence = declared.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let Some(declared) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = declared
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
     essence.eq_ignore_ascii_case("application/json")
-        || essence.rsplit_once('+').is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
+        || essence
+            .rsplit_once('+')
+            .is_some_and(|(_, suffix)| suffix.eq_ignore_ascii_case("json"))
 }
 
 /// Reads a body here, or, when that may take a while, on a thread where nothing waits for it.

@@ -89,7 +89,10 @@ impl Vocabulary {
 
 /// An id as they write it: a bare UUID, or one behind a word (`agent_…`, `call_…`) as in some of their examples.
 pub(super) fn id(text: &str, word: &str) -> Option<Uuid> {
-    let bare = text.strip_prefix(word).and_then(|rest| rest.strip_prefix('_')).unwrap_or(text);
+    let bare = text
+        .strip_prefix(word)
+        .and_then(|rest| rest.strip_prefix('_'))
+        .unwrap_or(text);
     Uuid::try_parse(bare).ok()
 }
 
@@ -118,14 +121,28 @@ pub(super) fn agent(agent: &Agent) -> wire::Agent {
         kind: declared.kind.clone(),
         default_value: declared.default_value.clone(),
     });
-    wire::Agent { id: agent.id.to_string(), name: agent.name.clone(), variables: variables.collect() }
+    wire::Agent {
+        id: agent.id.to_string(),
+        name: agent.name.clone(),
+        variables: variables.collect(),
+    }
 }
 
 /// A pushed record with its number read, or why that record is rejected.
 pub(super) fn new_record(pushed: PushRecord, workspace: &Workspace) -> (String, Result<NewRecord, String>) {
-    let PushRecord { phone_number, variables, app_user_id, app_session_id } = pushed;
+    let PushRecord {
+        phone_number,
+        variables,
+        app_user_id,
+        app_session_id,
+    } = pushed;
     let record = match parse_for_regions(&phone_number, &workspace.region, &workspace.allowed_regions) {
-        Ok(phone) => Ok(NewRecord { phone, variables, app_user_id, app_session_id }),
+        Ok(phone) => Ok(NewRecord {
+            phone,
+            variables,
+            app_user_id,
+            app_session_id,
+        }),
         Err(_) => Err(invalid_number(&phone_number, workspace)),
     };
     (phone_number, record)
@@ -143,7 +160,10 @@ fn invalid_number(text: &str, workspace: &Workspace) -> String {
 /// The number of a single call: anything of E.164's shape (their own example, `+1234567890`, is in no numbering plan), or
 /// a number as it is dialled at home.
 pub(super) fn single_number(text: &str, workspace: &Workspace) -> Option<PhoneNumber> {
-    let compact: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.')).collect();
+    let compact: String = text
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.'))
+        .collect();
     let every_region: [&str; 0] = [];
     PhoneNumber::from_e164_shape(&compact).or_else(|| parse_for_regions(text, &workspace.region, &every_region).ok())
 }
@@ -173,9 +193,18 @@ pub(super) fn record(record: &Record, calls: &[Call], style: StatusStyle) -> wir
 
 /// "One entry per attempt". What a gate refused before anything was sent was none.
 fn history(record: &Record, calls: &[Call], vocabulary: Vocabulary) -> Vec<wire::HistoryEntry> {
-    let dialled = record.attempts.iter().filter(|attempt| attempt.outcome != Some(Outcome::Refused));
+    let dialled = record
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.outcome != Some(Outcome::Refused));
     dialled
-        .map(|attempt| history_entry(attempt, calls.iter().find(|call| call.id == attempt.call_id), vocabulary))
+        .map(|attempt| {
+            history_entry(
+                attempt,
+                calls.iter().find(|call| call.id == attempt.call_id),
+                vocabulary,
+            )
+        })
         .collect()
 }
 
@@ -239,7 +268,10 @@ pub(super) fn call(call: &Call, style: StatusStyle, recordings: &RecordingUrls, 
         start_time: call.answered_at.map(call_time),
         end_time: call.ended_at.map(call_time),
         duration: duration_s(call, now),
-        disconnection_reason: call.outcome().filter(|_| closed).map(|outcome| vocabulary.reason(outcome)),
+        disconnection_reason: call
+            .outcome()
+            .filter(|_| closed)
+            .map(|outcome| vocabulary.reason(outcome)),
         recording_url: recordings.url(call, extension),
         transcription: None,
         custom_variables: marks.collect(),
@@ -254,5 +286,7 @@ pub(super) fn call(call: &Call, style: StatusStyle, recordings: &RecordingUrls, 
 
 /// The difference of the two times as they are written, so that a receiver who subtracts them finds the same.
 fn duration_s(call: &Call, now: UnixMicros) -> i64 {
-    call.answered_at.map_or(0, |answered| (call.ended_at.unwrap_or(now).seconds() - answered.seconds()).max(0))
+    call.answered_at.map_or(0, |answered| {
+        (call.ended_at.unwrap_or(now).seconds() - answered.seconds()).max(0)
+    })
 }

@@ -2,7 +2,6 @@
 
 use crate::curl::Curl;
 use crate::webhooks::verify_revrag;
-use carillon_interfaces::store::Store as _;
 use crate::world::{AGENT, Answer, CALL, CAMPAIGN, FOREIGN, NOW, WORKSPACE, World, campaign, eventually, phone};
 use axum::body::Body;
 use axum::http::Request;
@@ -17,6 +16,7 @@ use carillon_domain::script::{Script, ScriptResult};
 use carillon_domain::transition::Change;
 use carillon_domain::webhook::Dialect;
 use carillon_domain::workspace::StatusStyle;
+use carillon_interfaces::store::Store as _;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -128,7 +128,9 @@ struct Json(Option<Value>);
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        serde_json::from_str(&text).map(|value| Self(Some(value))).map_err(serde::de::Error::custom)
+        serde_json::from_str(&text)
+            .map(|value| Self(Some(value)))
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -200,7 +202,12 @@ impl Case {
     /// The files that it uses.
     pub(crate) fn files(&self) -> Vec<String> {
         let of_step = |step: &Step| {
-            [step.curl.clone(), step.body_file.clone(), step.expect_file.clone(), step.headers_file.clone()]
+            [
+                step.curl.clone(),
+                step.body_file.clone(),
+                step.expect_file.clone(),
+                step.headers_file.clone(),
+            ]
         };
         self.step.iter().flat_map(of_step).flatten().collect()
     }
@@ -215,7 +222,10 @@ fn expand(claim: &str) -> Vec<String> {
 
 /// The cases of every file.
 pub(crate) fn all_cases() -> Vec<Case> {
-    let mut files: Vec<_> = std::fs::read_dir(fixtures().join("cases")).unwrap().map(|file| file.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(fixtures().join("cases"))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
     files.sort();
     let read = |file: PathBuf| -> Vec<Case> {
         let text = std::fs::read_to_string(&file).unwrap();
@@ -232,7 +242,8 @@ async fn the_vendors_examples_are_answered_as_the_vendor_answers() {
     for case in cases {
         let world = case.given.world().await;
         for (index, step) in case.step.iter().enumerate() {
-            step.check(&world, &format!("`{}`, step {}", case.name, index + 1)).await;
+            step.check(&world, &format!("`{}`, step {}", case.name, index + 1))
+                .await;
         }
         world.app.kill();
     }
@@ -245,7 +256,10 @@ impl Given {
         changed.version = 1;
         let policy = &mut changed.policy;
         let (start, end) = match &self.hours {
-            Some(hours) => hours.split_once('-').map(|(start, end)| (minute(start), minute(end))).unwrap(),
+            Some(hours) => hours
+                .split_once('-')
+                .map(|(start, end)| (minute(start), minute(end)))
+                .unwrap(),
             None => (minute("00:00"), minute("24:00")),
         };
         let hours = DailyHours::new(start, end, self.days.unwrap_or(WeekdaySet::EVERY_DAY)).unwrap();
@@ -255,7 +269,16 @@ impl Given {
         policy.max_concurrent_calls = self.max_concurrent_calls.unwrap_or(10);
         world.put(Change::PutCampaign(Box::new(changed))).await;
         let numbers: Vec<_> = self.do_not_call.iter().map(|number| phone(number)).collect();
-        world.app.add_do_not_call(WorkspaceId::new(WORKSPACE), numbers, DoNotCallScope::All, "asked by letter").await.unwrap();
+        world
+            .app
+            .add_do_not_call(
+                WorkspaceId::new(WORKSPACE),
+                numbers,
+                DoNotCallScope::All,
+                "asked by letter",
+            )
+            .await
+            .unwrap();
         for record in &self.records {
             for copy in 0..record.copies {
                 world.put(Change::PutRecord(Box::new(record.build(copy)))).await;
@@ -264,7 +287,8 @@ impl Given {
         if let Some(call) = &self.call {
             let call = call.build(world.clip);
             let workspace = call.workspace_id;
-            let transition = carillon_domain::transition::Transition::new(workspace).with(Change::PutCall(Box::new(call)));
+            let transition =
+                carillon_domain::transition::Transition::new(workspace).with(Change::PutCall(Box::new(call)));
             world.store.commit(transition).await.unwrap();
         }
         if self.endpoint {
@@ -288,11 +312,18 @@ impl GivenRecord {
     fn build(&self, copy: u32) -> Record {
         let waiting = |next| {
             let at = NOW + Duration::from_secs(3_600);
-            RecordState::Waiting(Waiting { next, scheduled_at: at, due_at: at, held_by: None })
+            RecordState::Waiting(Waiting {
+                next,
+                scheduled_at: at,
+                due_at: at,
+                held_by: None,
+            })
         };
         let state = match self.status.as_str() {
             "queued" => waiting(AttemptKind::First),
-            "in_progress" => RecordState::InProgress { call_id: CallId::new(CALL) },
+            "in_progress" => RecordState::InProgress {
+                call_id: CallId::new(CALL),
+            },
             "completed" => RecordState::Completed,
             "failed" => RecordState::Failed,
             "retry_pending" => waiting(AttemptKind::Retry),
@@ -337,7 +368,9 @@ impl GivenCall {
     fn build(&self, clip: ClipId) -> Call {
         let workspace = if self.foreign { FOREIGN } else { WORKSPACE };
         let origin = match self.origin.as_str() {
-            "single" => Origin::Single { dialect: Dialect::Revrag },
+            "single" => Origin::Single {
+                dialect: Dialect::Revrag,
+            },
             "campaign" => Origin::Campaign {
                 campaign_id: CampaignId::new(CAMPAIGN),
                 record_id: RecordId::new(Uuid::from_u128(1)),
@@ -358,8 +391,10 @@ impl GivenCall {
             wire: WireState::Final,
             gate: None,
         });
-        let recording = (over && self.talk_s.is_some())
-            .then(|| Recording { path: "call.wav".to_owned(), duration_ms: self.talk_s.unwrap_or(0) * 1_000 });
+        let recording = (over && self.talk_s.is_some()).then(|| Recording {
+            path: "call.wav".to_owned(),
+            duration_ms: self.talk_s.unwrap_or(0) * 1_000,
+        });
         Call {
             workspace_id: WorkspaceId::new(workspace),
             id: CallId::new(CALL),
@@ -368,9 +403,17 @@ impl GivenCall {
             trunk_id: None,
             from: (self.state != CallState::Queued).then(|| phone("+911140000000")),
             to: phone("+919876543210"),
-            script: Script::Announce { clip, times: 1, gap_ms: 0 },
+            script: Script::Announce {
+                clip,
+                times: 1,
+                gap_ms: 0,
+            },
             variables: self.variables.variables(),
-            custom_metadata: self.custom_metadata.0.is_some().then(|| self.custom_metadata.variables()),
+            custom_metadata: self
+                .custom_metadata
+                .0
+                .is_some()
+                .then(|| self.custom_metadata.variables()),
             app_user_id: self.app_user_id.clone(),
             app_session_id: self.app_session_id.clone(),
             record_call: true,
@@ -386,7 +429,10 @@ impl GivenCall {
             ended_at,
             dialog: None,
             end,
-            result: ScriptResult { marks: self.marks.clone(), ..ScriptResult::default() },
+            result: ScriptResult {
+                marks: self.marks.clone(),
+                ..ScriptResult::default()
+            },
             recording,
             sound_closed: true,
             unknown_settled_by: None,
@@ -411,12 +457,23 @@ impl Step {
         }
         if let Some(gate) = &self.held_by {
             let id = RecordId::new(Uuid::from_u128(1));
-            let record = world.app.store().record(WorkspaceId::new(WORKSPACE), id).await.unwrap().unwrap();
+            let record = world
+                .app
+                .store()
+                .record(WorkspaceId::new(WORKSPACE), id)
+                .await
+                .unwrap()
+                .unwrap();
             let held = world.app.why_not_yet(&record).await.unwrap();
             assert!(held.iter().any(|held| held.gate.as_str() == gate), "{place}: {held:?}");
         }
         let answer = self.ask(world).await;
-        assert_eq!(answer.status.as_u16(), self.status, "{place}: {:?}", String::from_utf8_lossy(&answer.bytes));
+        assert_eq!(
+            answer.status.as_u16(),
+            self.status,
+            "{place}: {:?}",
+            String::from_utf8_lossy(&answer.bytes)
+        );
         let content_type = answer.headers.get("content-type").map(|value| value.to_str().unwrap());
         assert_eq!(content_type, Some("application/json"), "{place}: {:?}", self.send);
         self.compare(&answer.json(), place);
@@ -445,7 +502,11 @@ impl Step {
                 if let Some(key) = key {
                     request = request.header("X-API-Key", key);
                 }
-                for line in self.headers_file.iter().flat_map(|file| read(file).lines().map(str::to_owned).collect::<Vec<_>>()) {
+                for line in self
+                    .headers_file
+                    .iter()
+                    .flat_map(|file| read(file).lines().map(str::to_owned).collect::<Vec<_>>())
+                {
                     let (name, value) = line.split_once(": ").unwrap();
                     request = request.header(name, value.replace("YOUR_API_KEY", &world.revrag_key));
                 }

@@ -37,7 +37,10 @@ impl Pages {
 
     fn all(&self) -> BTreeSet<String> {
         let examples = self.example.iter().map(|example| example.id.clone());
-        let rows = self.table.iter().flat_map(|table| table.rows.iter().map(move |row| format!("{}/{row}", table.id)));
+        let rows = self
+            .table
+            .iter()
+            .flat_map(|table| table.rows.iter().map(move |row| format!("{}/{row}", table.id)));
         examples.chain(rows).collect()
     }
 }
@@ -46,13 +49,20 @@ impl Pages {
 fn gaps(pages: &Pages, cases: &[Case]) -> (Vec<String>, Vec<String>) {
     let shown = pages.all();
     let proven: BTreeSet<String> = cases.iter().flat_map(Case::claims).collect();
-    (shown.difference(&proven).cloned().collect(), proven.difference(&shown).cloned().collect())
+    (
+        shown.difference(&proven).cloned().collect(),
+        proven.difference(&shown).cloned().collect(),
+    )
 }
 
 #[test]
 fn every_example_and_table_row_has_a_case() {
     let (unproven, unknown) = gaps(&Pages::read(), &all_cases());
-    assert_eq!((unproven, unknown), (Vec::new(), Vec::new()), "left: without a case; right: on no page");
+    assert_eq!(
+        (unproven, unknown),
+        (Vec::new(), Vec::new()),
+        "left: without a case; right: on no page"
+    );
 }
 
 #[test]
@@ -68,7 +78,17 @@ fn every_example_file_is_put_to_the_server_or_compared_with_it() {
 fn a_row_or_an_example_without_a_case_is_found() {
     let mut pages = Pages::read();
     pages.table[0].rows.push("a new row".to_owned());
-    pages.example.push(Example { id: "campaign/new".to_owned(), file: "new.json".to_owned() });
+    pages.example.push(Example {
+        id: "campaign/new".to_owned(),
+        file: "new.json".to_owned(),
+    });
     let (unproven, _) = gaps(&pages, &all_cases());
-    assert_eq!(unproven, [format!("{}/a new row", pages.table[0].id), "campaign/new".to_owned()].into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+    assert_eq!(
+        unproven,
+        [format!("{}/a new row", pages.table[0].id), "campaign/new".to_owned()]
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>()
+    );
 }

@@ -16,7 +16,12 @@ impl Curl {
     pub(crate) fn parse(text: &str) -> Self {
         let mut words = words(text).into_iter();
         assert_eq!(words.next().as_deref(), Some("curl"));
-        let mut curl = Self { method: String::new(), path: String::new(), headers: Vec::new(), body: String::new() };
+        let mut curl = Self {
+            method: String::new(),
+            path: String::new(),
+            headers: Vec::new(),
+            body: String::new(),
+        };
         while let Some(word) = words.next() {
             let mut value = || words.next().unwrap();
             match word.as_str() {
@@ -64,7 +69,8 @@ fn words(text: &str) -> Vec<String> {
 
 #[test]
 fn curl_commands_are_read() {
-    let text = "curl -X POST \\\n  \"https://api.example/v1/a\" \\\n  -H \"X-API-Key: KEY\" \\\n  -d '{\"a\": \"b c\"}'";
+    let text =
+        "curl -X POST \\\n  \"https://api.example/v1/a\" \\\n  -H \"X-API-Key: KEY\" \\\n  -d '{\"a\": \"b c\"}'";
     let expected = Curl {
         method: "POST".to_owned(),
         path: "/v1/a".to_owned(),

@@ -10,7 +10,8 @@ fn push_path() -> String {
 }
 
 fn records(count: usize) -> Value {
-    let record = |index: usize| json!({"phone_number": format!("+9198{index:08}"), "variables": {"first_name": "Riya"}});
+    let record =
+        |index: usize| json!({"phone_number": format!("+9198{index:08}"), "variables": {"first_name": "Riya"}});
     json!({"records": (0..count).map(record).collect::<Vec<_>>()})
 }
 
@@ -22,14 +23,20 @@ async fn ten_thousand_records_are_taken_in_order_and_one_more_is_too_many() {
     let answer = world.revrag("POST", &push_path(), Some(body)).await;
     assert_eq!(answer.status, 200);
     let pushed = answer.json();
-    assert_eq!((pushed["accepted"].as_u64(), pushed["rejected"].as_u64()), (Some(9_999), Some(1)));
+    assert_eq!(
+        (pushed["accepted"].as_u64(), pushed["rejected"].as_u64()),
+        (Some(9_999), Some(1))
+    );
     for (index, result) in pushed["results"].as_array().unwrap().iter().enumerate() {
         match index {
             4_999 => assert_eq!(result["error"], "Invalid Indian phone number: nobody"),
             _ => assert_eq!(result["phone_number"], format!("+9198{index:08}")),
         }
     }
-    let status = world.revrag("GET", &format!("/v1/campaigns/{CAMPAIGN}/status"), None).await.json();
+    let status = world
+        .revrag("GET", &format!("/v1/campaigns/{CAMPAIGN}/status"), None)
+        .await
+        .json();
     assert_eq!(status["stats"]["total_records"], 9_999);
 
     let answer = world.revrag("POST", &push_path(), Some(records(10_001))).await;
@@ -46,7 +53,10 @@ async fn a_body_above_16_mib_is_413_whether_it_says_so_or_not() {
         .header("Content-Length", huge.len())
         .body(Body::from(huge.clone()))
         .unwrap();
-    let pieces = huge.chunks(1 << 20).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>();
+    let pieces = huge
+        .chunks(1 << 20)
+        .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
+        .collect::<Vec<_>>();
     let streamed = Request::post(push_path())
         .header("X-API-Key", &world.revrag_key)
         .body(Body::from_stream(futures::stream::iter(pieces)))
@@ -54,7 +64,10 @@ async fn a_body_above_16_mib_is_413_whether_it_says_so_or_not() {
     for request in [declared, streamed] {
         let answer = world.send(request).await;
         assert_eq!(answer.status, 413);
-        assert_eq!(answer.json(), json!({"detail": "Request body is too large: at most 16 MiB."}));
+        assert_eq!(
+            answer.json(),
+            json!({"detail": "Request body is too large: at most 16 MiB."})
+        );
     }
 }
 
@@ -96,7 +109,10 @@ async fn a_store_that_fails_is_500_and_nothing_is_taken() {
     let answer = world.revrag("POST", &push_path(), Some(records(3))).await;
     assert_eq!(answer.status, 500);
     assert_eq!(answer.json(), json!({"detail": "Internal Server Error"}));
-    let status = world.revrag("GET", &format!("/v1/campaigns/{CAMPAIGN}/status"), None).await.json();
+    let status = world
+        .revrag("GET", &format!("/v1/campaigns/{CAMPAIGN}/status"), None)
+        .await
+        .json();
     assert_eq!(status["stats"]["total_records"], 0);
 }
 
@@ -105,14 +121,25 @@ async fn a_key_of_another_dialect_or_a_revoked_one_opens_nothing() {
     let world = World::new().await;
     let path = format!("/v1/campaigns/{CAMPAIGN}/status");
     let ask = async |key: &str| {
-        let request = Request::get(&path).header("X-API-Key", key).body(Body::empty()).unwrap();
+        let request = Request::get(&path)
+            .header("X-API-Key", key)
+            .body(Body::empty())
+            .unwrap();
         world.send(request).await.status.as_u16()
     };
     assert_eq!(ask(&world.native_key).await, 401);
     assert_eq!(ask(&world.revrag_key).await, 200);
     let keys = world.native("GET", "/keys", None).await.json();
-    let revrag = keys["items"].as_array().unwrap().iter().find(|key| key["dialect"] == "revrag").unwrap().clone();
-    world.native("DELETE", &format!("/keys/{}", revrag["id"].as_str().unwrap()), None).await;
+    let revrag = keys["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["dialect"] == "revrag")
+        .unwrap()
+        .clone();
+    world
+        .native("DELETE", &format!("/keys/{}", revrag["id"].as_str().unwrap()), None)
+        .await;
     assert_eq!(ask(&world.revrag_key).await, 401);
 }
 
@@ -122,7 +149,10 @@ async fn a_busy_call_tells_its_history() {
     world.app.start().await.unwrap();
     let body = json!({"records": [{"phone_number": "+919876543219"}]});
     let pushed = world.revrag("POST", &push_path(), Some(body)).await.json();
-    let path = format!("/v1/campaigns/{CAMPAIGN}/records/{}", pushed["results"][0]["run_id"].as_str().unwrap());
+    let path = format!(
+        "/v1/campaigns/{CAMPAIGN}/records/{}",
+        pushed["results"][0]["run_id"].as_str().unwrap()
+    );
     let record = crate::world::eventually(async || {
         let record = world.revrag("GET", &path, None).await.json();
         (record["status"] == "retry_pending").then_some(record)

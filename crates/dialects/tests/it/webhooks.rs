@@ -12,7 +12,10 @@ use std::time::Duration;
 
 fn header<'a>(request: &'a WebhookRequest, name: &str) -> &'a str {
     let found = request.headers.iter().find(|(header, _)| *header == name);
-    found.map_or_else(|| panic!("no header {name} in {:?}", request.headers), |(_, value)| value)
+    found.map_or_else(
+        || panic!("no header {name} in {:?}", request.headers),
+        |(_, value)| value,
+    )
 }
 
 /// What the campaign page says of headers: four of them, the signature over `"{timestamp}.{raw_body}"`.
@@ -20,23 +23,40 @@ pub(crate) fn verify_revrag(request: &WebhookRequest) {
     assert_eq!(header(request, "Content-Type"), "application/json");
     assert_eq!(header(request, "X-Webhook-Event"), "call.ended");
     let id = header(request, "X-Webhook-ID").strip_prefix("evt_").unwrap();
-    assert!(id.len() == 26 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+    assert!(
+        id.len() == 26 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        "{id}"
+    );
     let timestamp = header(request, "X-Webhook-Timestamp");
     let seconds: i64 = timestamp.parse().unwrap();
     assert!((seconds - NOW.seconds()).abs() < 3_600, "{seconds}");
-    let (signed_at, signature) =
-        header(request, "X-Webhook-Signature").strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    let (signed_at, signature) = header(request, "X-Webhook-Signature")
+        .strip_prefix("t=")
+        .unwrap()
+        .split_once(",v1=")
+        .unwrap();
     assert_eq!(signed_at, timestamp);
     let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).unwrap();
     mac.update(format!("{timestamp}.{}", request.body).as_bytes());
-    let expected: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(signature, expected);
 }
 
 async fn one_answered_call(world: &World) -> WebhookRequest {
     world.app.start().await.unwrap();
     let records = json!({"records": [{"phone_number": "+919876543210", "variables": {"first_name": "Pankaj"}}]});
-    let pushed = world.revrag("POST", &format!("/v1/campaigns/{}/records/push-bulk", crate::world::CAMPAIGN), Some(records)).await;
+    let pushed = world
+        .revrag(
+            "POST",
+            &format!("/v1/campaigns/{}/records/push-bulk", crate::world::CAMPAIGN),
+            Some(records),
+        )
+        .await;
     assert_eq!(pushed.status, 200);
     eventually(async || world.posted.all().into_iter().next()).await
 }
@@ -49,7 +69,9 @@ async fn a_webhook_says_what_the_status_answer_says() {
     verify_revrag(&request);
     let body: Value = serde_json::from_str(&request.body).unwrap();
     let call_id = body["call_id"].as_str().unwrap();
-    let status = world.revrag("GET", &format!("/v1/campaigns/trigger/status/{call_id}"), None).await;
+    let status = world
+        .revrag("GET", &format!("/v1/campaigns/trigger/status/{call_id}"), None)
+        .await;
     assert_eq!(std::str::from_utf8(&status.bytes).unwrap(), request.body);
 }
 
@@ -78,12 +100,24 @@ async fn a_replay_sends_the_same_body_under_the_same_id_with_a_fresh_signature()
     })
     .await;
     world.clock.set(NOW + Duration::from_secs(3_000));
-    let replayed = world.native("POST", &format!("/deliveries/{}/replay", delivered["id"].as_str().unwrap()), None).await;
+    let replayed = world
+        .native(
+            "POST",
+            &format!("/deliveries/{}/replay", delivered["id"].as_str().unwrap()),
+            None,
+        )
+        .await;
     assert_eq!(replayed.status, 200);
     let second = eventually(async || world.posted.all().into_iter().nth(1)).await;
     verify_revrag(&second);
     assert_eq!(second.body, first.body);
     assert_eq!(header(&second, "X-Webhook-ID"), header(&first, "X-Webhook-ID"));
-    assert_ne!(header(&second, "X-Webhook-Timestamp"), header(&first, "X-Webhook-Timestamp"));
-    assert_ne!(header(&second, "X-Webhook-Signature"), header(&first, "X-Webhook-Signature"));
+    assert_ne!(
+        header(&second, "X-Webhook-Timestamp"),
+        header(&first, "X-Webhook-Timestamp")
+    );
+    assert_ne!(
+        header(&second, "X-Webhook-Signature"),
+        header(&first, "X-Webhook-Signature")
+    );
 }

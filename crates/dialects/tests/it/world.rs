@@ -6,7 +6,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use carillon_app::{App, AppSettings, NewAgent, NewEndpoint, NewTrunk, Parts};
-use carillon_dialects::{ClipAudio, ClipAudioError, ConvertedClip, DialectState, RecordingUrls, Renderer, SandboxNumber};
+use carillon_dialects::{
+    ClipAudio, ClipAudioError, ConvertedClip, DialectState, RecordingUrls, Renderer, SandboxNumber,
+};
 use carillon_domain::agent::VariableDeclaration;
 use carillon_domain::call::{Call, DialogFacts};
 use carillon_domain::campaign::calling_window::ZoneName;
@@ -84,7 +86,10 @@ impl World {
         let store = Arc::new(MemoryStore::new());
         let clock = Arc::new(StoppedClock(Mutex::new(NOW)));
         let ids = Arc::new(Ids::default());
-        let far_end = Arc::new(FarEnd { clock: Arc::clone(&clock), legs: Mutex::default() });
+        let far_end = Arc::new(FarEnd {
+            clock: Arc::clone(&clock),
+            legs: Mutex::default(),
+        });
         let posted = Arc::new(Posted::default());
         let recordings = RecordingUrls::new(Arc::new(Links), Duration::from_secs(3_600));
         let parts = Parts {
@@ -129,8 +134,14 @@ impl World {
         app.save_trunk(workspace, None, trunk()).await.unwrap();
         ids.then(AGENT);
         app.save_agent(workspace, None, agent(clip)).await.unwrap();
-        let native_key = app.create_api_key(workspace, "tests".into(), Dialect::Native, None).await.unwrap();
-        let revrag_key = app.create_api_key(workspace, "tests".into(), Dialect::Revrag, None).await.unwrap();
+        let native_key = app
+            .create_api_key(workspace, "tests".into(), Dialect::Native, None)
+            .await
+            .unwrap();
+        let revrag_key = app
+            .create_api_key(workspace, "tests".into(), Dialect::Revrag, None)
+            .await
+            .unwrap();
         let world = Self {
             app,
             store,
@@ -144,12 +155,17 @@ impl World {
             revrag_key: revrag_key.secret.expose().to_owned(),
             clip,
         };
-        world.put(Change::PutCampaign(Box::new(campaign(CampaignStatus::Running)))).await;
+        world
+            .put(Change::PutCampaign(Box::new(campaign(CampaignStatus::Running))))
+            .await;
         world
     }
 
     pub(crate) async fn put(&self, change: Change) {
-        self.store.commit(Transition::new(WorkspaceId::new(WORKSPACE)).with(change)).await.unwrap();
+        self.store
+            .commit(Transition::new(WorkspaceId::new(WORKSPACE)).with(change))
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn add_endpoint(&self, dialect: Dialect) {
@@ -162,19 +178,29 @@ impl World {
             dialect,
             enabled: true,
         };
-        self.app.save_endpoint(WorkspaceId::new(WORKSPACE), None, endpoint).await.unwrap();
+        self.app
+            .save_endpoint(WorkspaceId::new(WORKSPACE), None, endpoint)
+            .await
+            .unwrap();
     }
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        Answer { status: parts.status, headers: parts.headers, bytes: to_bytes(body, usize::MAX).await.unwrap() }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            bytes: to_bytes(body, usize::MAX).await.unwrap(),
+        }
     }
 
     /// Sends a request of RevRag's API with its key.
     pub(crate) async fn revrag(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
-        let request = Request::builder().method(method).uri(path).header("X-API-Key", &self.revrag_key);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("X-API-Key", &self.revrag_key);
         self.send(json_request(request, body)).await
     }
 
@@ -190,7 +216,10 @@ impl World {
 
 fn json_request(request: axum::http::request::Builder, body: Option<Value>) -> Request<Body> {
     match body {
-        Some(body) => request.header("Content-Type", "application/json").body(Body::from(body.to_string())).unwrap(),
+        Some(body) => request
+            .header("Content-Type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap(),
         None => request.body(Body::empty()).unwrap(),
     }
 }
@@ -229,10 +258,16 @@ pub(crate) fn campaign(status: CampaignStatus) -> Campaign {
 fn agent(clip: ClipId) -> NewAgent {
     NewAgent {
         name: "Appointment reminder".to_owned(),
-        variables: vec![
-            VariableDeclaration { name: "first_name".into(), kind: "string".into(), default_value: None },
-        ],
-        script: Script::Announce { clip, times: 1, gap_ms: 0 },
+        variables: vec![VariableDeclaration {
+            name: "first_name".into(),
+            kind: "string".into(),
+            default_value: None,
+        }],
+        script: Script::Announce {
+            clip,
+            times: 1,
+            gap_ms: 0,
+        },
         caller_id: None,
         trunk_id: None,
         ring_timeout_s: 45,
@@ -319,7 +354,9 @@ impl ClipAudio for Clips {
         if file.starts_with(b"RIFF") {
             Ok(ConvertedClip { duration_ms: 1_500 })
         } else {
-            Err(ClipAudioError::Unreadable("this is no audio file that can be read".to_owned()))
+            Err(ClipAudioError::Unreadable(
+                "this is no audio file that can be read".to_owned(),
+            ))
         }
     }
 
@@ -344,7 +381,10 @@ impl Posted {
 impl WebhookTransport for Posted {
     async fn post(&self, request: WebhookRequest) -> Reply {
         self.requests.lock().unwrap().push(request);
-        Reply::Status { code: 200, retry_after_s: None }
+        Reply::Status {
+            code: 200,
+            retry_after_s: None,
+        }
     }
 }
 
@@ -409,7 +449,13 @@ impl Carrier for FarEnd {
             return Ok(());
         }
         self.clock.set(NOW + RING);
-        events.send(CarrierEvent::Answered { sdp: Bytes::from_static(b"v=0"), dialog }).await.unwrap();
+        events
+            .send(CarrierEvent::Answered {
+                sdp: Bytes::from_static(b"v=0"),
+                dialog,
+            })
+            .await
+            .unwrap();
         Ok(())
     }
 
@@ -444,7 +490,12 @@ impl VoiceRuntime for FarEnd {
         self.clock.set(NOW + RING + TALK);
         if let Some(events) = self.with(call_id, |leg| leg.voice.clone()) {
             let marks = BTreeMap::from([("appointment_confirmed".to_owned(), "true".to_owned())]);
-            let result = ScriptResult { keys: "1".to_owned(), marks, acted: true, ..ScriptResult::default() };
+            let result = ScriptResult {
+                keys: "1".to_owned(),
+                marks,
+                acted: true,
+                ..ScriptResult::default()
+            };
             drop(events.send(VoiceEvent::ScriptFinished(result)).await);
         }
     }
@@ -453,7 +504,13 @@ impl VoiceRuntime for FarEnd {
 
     async fn release(&self, call_id: CallId) -> MediaSummary {
         let answered = self.with(call_id, |leg| leg.dialog.is_some());
-        let recording = answered.then(|| RecordingFile { path: format!("{call_id}.wav"), duration_ms: 72_000 });
-        MediaSummary { recording, ..MediaSummary::default() }
+        let recording = answered.then(|| RecordingFile {
+            path: format!("{call_id}.wav"),
+            duration_ms: 72_000,
+        });
+        MediaSummary {
+            recording,
+            ..MediaSummary::default()
+        }
     }
 }

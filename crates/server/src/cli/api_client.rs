@@ -30,7 +30,10 @@ impl ApiClient {
     /// A client with these credentials.
     pub(crate) fn with(credentials: CredentialsFile) -> anyhow::Result<Self> {
         crate::wiring::install_crypto();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).no_proxy().build()?;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .no_proxy()
+            .build()?;
         Ok(Self { http, credentials })
     }
 
@@ -56,7 +59,10 @@ impl ApiClient {
 
     /// POST to RevRag's API.
     pub(crate) async fn revrag_post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.http.post(format!("{}{path}", self.credentials.base_url)).json(body);
+        let request = self
+            .http
+            .post(format!("{}{path}", self.credentials.base_url))
+            .json(body);
         Self::read(request.header("X-API-Key", &self.credentials.revrag.api_key), path).await
     }
 
@@ -75,14 +81,24 @@ impl ApiClient {
     }
 
     async fn read(request: reqwest::RequestBuilder, path: &str) -> anyhow::Result<Value> {
-        let reply = request.send().await.with_context(|| "the server does not answer; is it running?".to_owned())?;
+        let reply = request
+            .send()
+            .await
+            .with_context(|| "the server does not answer; is it running?".to_owned())?;
         let status = reply.status();
         let text = reply.text().await?;
         if !status.is_success() {
             let body: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-            let message = body.pointer("/error/message").or_else(|| body.get("detail")).unwrap_or(&body);
+            let message = body
+                .pointer("/error/message")
+                .or_else(|| body.get("detail"))
+                .unwrap_or(&body);
             bail!("{path}: {status}: {message}");
         }
-        if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&text).context("the server sent no JSON") }
+        if text.is_empty() {
+            Ok(Value::Null)
+        } else {
+            serde_json::from_str(&text).context("the server sent no JSON")
+        }
     }
 }

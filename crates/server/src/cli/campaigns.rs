@@ -65,7 +65,10 @@ pub(crate) async fn campaigns(args: &CampaignsArgs, out: Output) -> anyhow::Resu
         CampaignsCommand::List => {
             let list = client.get("/campaigns").await?;
             let columns = ["id", "name", "status", "created_at"];
-            out.table(&columns, &super::rows(&list, |campaign| super::cells(campaign, &columns)));
+            out.table(
+                &columns,
+                &super::rows(&list, |campaign| super::cells(campaign, &columns)),
+            );
             return Ok(ExitCode::SUCCESS);
         }
         CampaignsCommand::Show { id } => {
@@ -75,9 +78,13 @@ pub(crate) async fn campaigns(args: &CampaignsArgs, out: Output) -> anyhow::Resu
             return Ok(ExitCode::SUCCESS);
         }
         CampaignsCommand::Why { id, record } => {
-            let held = client.get(&format!("/campaigns/{id}/records/{record}/why-not-yet")).await?;
+            let held = client
+                .get(&format!("/campaigns/{id}/records/{record}/why-not-yet"))
+                .await?;
             let columns = ["gate", "opens_at", "reason"];
-            let rows = held.get("held").map(|gates| super::rows(gates, |gate| super::cells(gate, &columns)));
+            let rows = held
+                .get("held")
+                .map(|gates| super::rows(gates, |gate| super::cells(gate, &columns)));
             match rows {
                 Some(rows) if !rows.is_empty() => out.table(&columns, &rows),
                 _ => out.note("No gate holds it."),
@@ -92,7 +99,10 @@ pub(crate) async fn campaigns(args: &CampaignsArgs, out: Output) -> anyhow::Resu
         CampaignsCommand::Cancel { id } => (id, "cancel"),
     };
     let campaign = client.post(&format!("/campaigns/{id}/{verb}"), &json!({})).await?;
-    out.note(&format!("The campaign is {}.", campaign.get("status").and_then(Value::as_str).unwrap_or("changed")));
+    out.note(&format!(
+        "The campaign is {}.",
+        campaign.get("status").and_then(Value::as_str).unwrap_or("changed")
+    ));
     out.value(&campaign);
     Ok(ExitCode::SUCCESS)
 }

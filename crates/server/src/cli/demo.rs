@@ -39,7 +39,10 @@ pub(crate) async fn demo(args: &DemoArgs, out: Output) -> anyhow::Result<ExitCod
     let far_end = FarEnd::start(&data.join("sandbox")).await?;
     let receiver = Receiver::start().await?;
     config.server.data.clone_from(&data);
-    config.server.listen.set_port(if args.exit { 0 } else { config.server.listen.port() });
+    config
+        .server
+        .listen
+        .set_port(if args.exit { 0 } else { config.server.listen.port() });
     config.sip.listen.set_port(0);
     config.media.rtp_timeout_ms = carillon_sandbox::reference::RTP_TIMEOUT_MS;
     config.sandbox.external = far_end.address.to_string();
@@ -48,12 +51,18 @@ pub(crate) async fn demo(args: &DemoArgs, out: Output) -> anyhow::Result<ExitCod
     for warning in server.warnings.iter().filter(|warning| !warning.contains("sandbox")) {
         out.warn(warning);
     }
-    out.note(&format!("Carillon listens on {} (SIP on {}).", server.base_url, server.sip_address));
+    out.note(&format!(
+        "Carillon listens on {} (SIP on {}).",
+        server.base_url, server.sip_address
+    ));
 
     let client = ApiClient::with(read_credentials(&server.data)?)?;
     let campaign = setting_up::campaign(&server, &receiver, out).await?;
     let pushed = setting_up::push(&client, &campaign).await?;
-    out.note(&format!("Pushed {} records through RevRag's API, one for each behaviour of the far end.", pushed.len()));
+    out.note(&format!(
+        "Pushed {} records through RevRag's API, one for each behaviour of the far end.",
+        pushed.len()
+    ));
 
     let deadline = Instant::now() + Duration::from_secs(args.timeout_s);
     let all_ended = watch(&client, &campaign, deadline, out).await?;
@@ -81,7 +90,12 @@ async fn watch(client: &ApiClient, campaign: &str, deadline: Instant, out: Outpu
     let mut last = String::new();
     loop {
         let status = client.revrag_get(&format!("/v1/campaigns/{campaign}/status")).await?;
-        let count = |name: &str| status.pointer(&format!("/stats/{name}")).and_then(Value::as_u64).unwrap_or(0);
+        let count = |name: &str| {
+            status
+                .pointer(&format!("/stats/{name}"))
+                .and_then(Value::as_u64)
+                .unwrap_or(0)
+        };
         let ended = count("completed") + count("failed") + count("dnc");
         let line = format!(
             "{ended:>3} of {} ended · {} in progress · {} waiting · completed {} failed {} do-not-call {}",
@@ -93,7 +107,11 @@ async fn watch(client: &ApiClient, campaign: &str, deadline: Instant, out: Outpu
             count("dnc"),
         );
         if line != last {
-            if live { out.progress(&line) } else { out.note(&line) }
+            if live {
+                out.progress(&line)
+            } else {
+                out.note(&line)
+            }
             last = line;
         }
         if ended == count("total_records") {
@@ -112,10 +130,19 @@ async fn watch(client: &ApiClient, campaign: &str, deadline: Instant, out: Outpu
 fn next_steps(server: &Server, client: &ApiClient, campaign: &str, out: Output) {
     out.note("");
     out.note("The server goes on running. Look around:");
-    out.note(&format!("  keys          {}", server.data.join("credentials.json").display()));
+    out.note(&format!(
+        "  keys          {}",
+        server.data.join("credentials.json").display()
+    ));
     out.note(&format!("  recordings    {}", server.data.join("recordings").display()));
-    out.note(&format!("  API           {}/carillon/v1/openapi.json", client.base_url()));
-    out.note(&format!("  campaign      {}/v1/campaigns/{campaign}/status (header X-API-Key)", client.base_url()));
+    out.note(&format!(
+        "  API           {}/carillon/v1/openapi.json",
+        client.base_url()
+    ));
+    out.note(&format!(
+        "  campaign      {}/v1/campaigns/{campaign}/status (header X-API-Key)",
+        client.base_url()
+    ));
     out.note("  one more call:");
     out.note(&format!(
         "    curl -X POST {}/v1/campaigns/{campaign}/records/push-bulk -H 'X-API-Key: KEY' -H 'Content-Type: application/json' \\",

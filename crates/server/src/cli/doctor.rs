@@ -29,8 +29,16 @@ pub(crate) async fn doctor(args: &ServeArgs, out: Output) -> anyhow::Result<Exit
         address("SIP address (TCP)", config.sip.listen, tcp_is_free(config.sip.listen)),
         data_folder(&config),
         store(&config).await,
-        program("ffmpeg", "recordings as .mp3 and .mp4, clips of any format", "apt-get install ffmpeg"),
-        program("espeak-ng", "spoken prompts in the demo and the sandbox", "apt-get install espeak-ng"),
+        program(
+            "ffmpeg",
+            "recordings as .mp3 and .mp4, clips of any format",
+            "apt-get install ffmpeg",
+        ),
+        program(
+            "espeak-ng",
+            "spoken prompts in the demo and the sandbox",
+            "apt-get install espeak-ng",
+        ),
     ];
     for trunk in &config.trunks {
         findings.push(trunk_host(&trunk.name, &trunk.host, trunk.port).await);
@@ -61,10 +69,19 @@ fn udp_is_free(listen: SocketAddr) -> std::io::Result<()> {
 
 fn address(what: &'static str, listen: SocketAddr, tried: std::io::Result<()>) -> Finding {
     match tried {
-        Ok(()) => Finding { what, verdict: Verdict::Good, detail: format!("{listen} is free") },
+        Ok(()) => Finding {
+            what,
+            verdict: Verdict::Good,
+            detail: format!("{listen} is free"),
+        },
         Err(error) => {
-            let detail = format!("{listen}: {error}. Stop what listens there (perhaps a running server), or choose another");
-            Finding { what, verdict: Verdict::Wrong, detail }
+            let detail =
+                format!("{listen}: {error}. Stop what listens there (perhaps a running server), or choose another");
+            Finding {
+                what,
+                verdict: Verdict::Wrong,
+                detail,
+            }
         }
     }
 }
@@ -72,12 +89,22 @@ fn address(what: &'static str, listen: SocketAddr, tried: std::io::Result<()>) -
 fn data_folder(config: &Config) -> Finding {
     let data = &config.server.data;
     let probe = data.join(".probe");
-    let tried = std::fs::create_dir_all(data).and_then(|()| std::fs::write(&probe, b"x")).and_then(|()| std::fs::remove_file(&probe));
+    let tried = std::fs::create_dir_all(data)
+        .and_then(|()| std::fs::write(&probe, b"x"))
+        .and_then(|()| std::fs::remove_file(&probe));
     match tried {
-        Ok(()) => Finding { what: "data folder", verdict: Verdict::Good, detail: format!("{} can be written", data.display()) },
+        Ok(()) => Finding {
+            what: "data folder",
+            verdict: Verdict::Good,
+            detail: format!("{} can be written", data.display()),
+        },
         Err(error) => {
             let detail = format!("{}: {error}. Choose another with --data", data.display());
-            Finding { what: "data folder", verdict: Verdict::Wrong, detail }
+            Finding {
+                what: "data folder",
+                verdict: Verdict::Wrong,
+                detail,
+            }
         }
     }
 }
@@ -86,25 +113,60 @@ async fn store(config: &Config) -> Finding {
     let what = "store";
     match carillon_store::open(&config.store.url, &config.server.data).await {
         Ok(store) => match store.workspaces().await {
-            Ok(found) => Finding { what, verdict: Verdict::Good, detail: format!("opens; {} workspaces", found.len()) },
-            Err(error) => Finding { what, verdict: Verdict::Wrong, detail: error.to_string() },
+            Ok(found) => Finding {
+                what,
+                verdict: Verdict::Good,
+                detail: format!("opens; {} workspaces", found.len()),
+            },
+            Err(error) => Finding {
+                what,
+                verdict: Verdict::Wrong,
+                detail: error.to_string(),
+            },
         },
-        Err(error) => Finding { what, verdict: Verdict::Wrong, detail: error.to_string() },
+        Err(error) => Finding {
+            what,
+            verdict: Verdict::Wrong,
+            detail: error.to_string(),
+        },
     }
 }
 
 fn program(name: &'static str, use_for: &str, fix: &str) -> Finding {
     if finds_program(name) {
-        return Finding { what: name, verdict: Verdict::Good, detail: format!("found: {use_for}") };
+        return Finding {
+            what: name,
+            verdict: Verdict::Good,
+            detail: format!("found: {use_for}"),
+        };
     }
-    Finding { what: name, verdict: Verdict::Degraded, detail: format!("not found; without it no {use_for}. Fix: {fix}") }
+    Finding {
+        what: name,
+        verdict: Verdict::Degraded,
+        detail: format!("not found; without it no {use_for}. Fix: {fix}"),
+    }
 }
 
 async fn trunk_host(name: &str, host: &str, port: u16) -> Finding {
     let what = "trunk";
-    match tokio::net::lookup_host((host, port)).await.map(|mut addresses| addresses.next()) {
-        Ok(Some(address)) => Finding { what, verdict: Verdict::Good, detail: format!("{name}: {host} is {address}") },
-        Ok(None) => Finding { what, verdict: Verdict::Wrong, detail: format!("{name}: {host} has no address") },
-        Err(error) => Finding { what, verdict: Verdict::Wrong, detail: format!("{name}: {host}: {error}") },
+    match tokio::net::lookup_host((host, port))
+        .await
+        .map(|mut addresses| addresses.next())
+    {
+        Ok(Some(address)) => Finding {
+            what,
+            verdict: Verdict::Good,
+            detail: format!("{name}: {host} is {address}"),
+        },
+        Ok(None) => Finding {
+            what,
+            verdict: Verdict::Wrong,
+            detail: format!("{name}: {host} has no address"),
+        },
+        Err(error) => Finding {
+            what,
+            verdict: Verdict::Wrong,
+            detail: format!("{name}: {host}: {error}"),
+        },
     }
 }

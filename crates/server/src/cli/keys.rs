@@ -41,9 +41,12 @@ pub(crate) async fn keys(args: &KeysArgs, out: Output) -> anyhow::Result<ExitCod
     match &args.command {
         KeysCommand::List => {
             let keys = client.get("/keys").await?;
-            out.table(&["id", "dialect", "name", "prefix", "created_at", "revoked_at"], &super::rows(&keys, |key| {
-                super::cells(key, &["id", "dialect", "name", "prefix", "created_at", "revoked_at"])
-            }));
+            out.table(
+                &["id", "dialect", "name", "prefix", "created_at", "revoked_at"],
+                &super::rows(&keys, |key| {
+                    super::cells(key, &["id", "dialect", "name", "prefix", "created_at", "revoked_at"])
+                }),
+            );
         }
         KeysCommand::Create { dialect, name } => {
             let made = client.post("/keys", &json!({"dialect": dialect, "name": name})).await?;

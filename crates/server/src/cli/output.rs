@@ -1,5 +1,9 @@
 //! What the command line prints: text for people, one JSON value a line for programs.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one place that prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the one place that prints"
+)]
 
 use serde_json::{Value, json};
 
@@ -59,7 +63,12 @@ impl Output {
         if self.json {
             let objects: Vec<Value> = rows
                 .iter()
-                .map(|row| head.iter().zip(row).map(|(key, cell)| ((*key).to_owned(), Value::String(cell.clone()))).collect())
+                .map(|row| {
+                    head.iter()
+                        .zip(row)
+                        .map(|(key, cell)| ((*key).to_owned(), Value::String(cell.clone())))
+                        .collect()
+                })
                 .collect();
             println!("{}", Value::Array(objects));
             return;
@@ -68,13 +77,19 @@ impl Output {
             .iter()
             .enumerate()
             .map(|(column, title)| {
-                let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+                let cells = rows
+                    .iter()
+                    .filter_map(|row| row.get(column))
+                    .map(|cell| cell.chars().count());
                 cells.chain([title.chars().count()]).max().unwrap_or(0)
             })
             .collect();
         let line = |cells: Vec<&str>| {
-            let padded: Vec<String> =
-                cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+            let padded: Vec<String> = cells
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}", width = *width))
+                .collect();
             println!("{}", padded.join("  ").trim_end());
         };
         line(head.to_vec());

@@ -30,10 +30,19 @@ pub(crate) async fn sandbox(args: &SandboxArgs, out: Output) -> anyhow::Result<E
     config.seed = args.seed;
     config.log_file = Some(args.data.join("calls.jsonl"));
     let sandbox = carillon_sandbox::start(config).await?;
-    out.note(&format!("The far end answers on {} (UDP and TCP). What it does follows from the last four digits:", sandbox.local_addr()));
+    out.note(&format!(
+        "The far end answers on {} (UDP and TCP). What it does follows from the last four digits:",
+        sandbox.local_addr()
+    ));
     let rows: Vec<Vec<String>> = crate::wiring::sandbox_numbers()
         .iter()
-        .map(|number| vec![number.suffix.clone(), number.behaviour.clone(), number.description.clone()])
+        .map(|number| {
+            vec![
+                number.suffix.clone(),
+                number.behaviour.clone(),
+                number.description.clone(),
+            ]
+        })
         .collect();
     if !out.json {
         out.table(&["digits", "behaviour", "what happens"], &rows);

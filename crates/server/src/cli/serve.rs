@@ -17,7 +17,10 @@ pub(crate) async fn serve(args: &ServeArgs, out: Output) -> anyhow::Result<ExitC
     for warning in &server.warnings {
         out.warn(warning);
     }
-    out.note(&format!("Carillon listens on {} (SIP on {}).", server.base_url, server.sip_address));
+    out.note(&format!(
+        "Carillon listens on {} (SIP on {}).",
+        server.base_url, server.sip_address
+    ));
     out.note(&format!("Keys: {}", server.data.join("credentials.json").display()));
     out.note(&format!("API:  {}/carillon/v1/openapi.json", server.base_url));
     out.value(&json!({

@@ -31,9 +31,16 @@ impl FarEnd {
         let output = process.stdout.take().context("the far end says nothing")?;
         let mut lines = BufReader::new(output).lines();
         let first = tokio::time::timeout(Duration::from_secs(20), lines.next_line());
-        let line = first.await.context("the far end does not start")??.context("the far end ended at once")?;
+        let line = first
+            .await
+            .context("the far end does not start")??
+            .context("the far end ended at once")?;
         let told: Value = serde_json::from_str(&line).with_context(|| format!("the far end said `{line}`"))?;
-        let address = told.get("listening").and_then(Value::as_str).context("the far end named no address")?.parse()?;
+        let address = told
+            .get("listening")
+            .and_then(Value::as_str)
+            .context("the far end named no address")?
+            .parse()?;
         // Its pipe is read on, so that it never blocks on us.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self { address, process })

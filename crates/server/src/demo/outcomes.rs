@@ -43,7 +43,9 @@ pub(crate) async fn report(
 ) -> anyhow::Result<Report> {
     let mut rows = Vec::new();
     for record in pushed {
-        let Some(behaviour) = BEHAVIOURS.iter().find(|behaviour| behaviour.digits == record.suffix) else { continue };
+        let Some(behaviour) = BEHAVIOURS.iter().find(|behaviour| behaviour.digits == record.suffix) else {
+            continue;
+        };
         rows.push(row(server, client, receiver, campaign, behaviour, &record.run_id).await?);
     }
     Ok(Report { rows })
@@ -59,8 +61,14 @@ async fn row(
 ) -> anyhow::Result<Row> {
     let workspace = server.workspace.id;
     let record: RecordId = run_id.parse()?;
-    let shown = client.revrag_get(&format!("/v1/campaigns/{campaign}/records/{run_id}")).await?;
-    let status = shown.get("status").and_then(serde_json::Value::as_str).unwrap_or("?").to_owned();
+    let shown = client
+        .revrag_get(&format!("/v1/campaigns/{campaign}/records/{run_id}"))
+        .await?;
+    let status = shown
+        .get("status")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("?")
+        .to_owned();
     let mut problems = Vec::new();
     let expected = behaviour.expected;
     if status != expected.status.as_str() {
@@ -75,7 +83,16 @@ async fn row(
     let Some(call) = call else {
         problems.push("it was never called".to_owned());
         let dash = || "-".to_owned();
-        let row = Row { behaviour, status, outcome: dash(), sip_code: dash(), duration: dash(), keys: dash(), webhooks: 0, problems };
+        let row = Row {
+            behaviour,
+            status,
+            outcome: dash(),
+            sip_code: dash(),
+            duration: dash(),
+            keys: dash(),
+            webhooks: 0,
+            problems,
+        };
         return Ok(row);
     };
     let outcome = call.outcome().map_or("none", Outcome::as_str);
@@ -98,8 +115,21 @@ async fn row(
     }
     let webhooks = webhooks(receiver, &call.id.to_string(), &mut problems).await;
     let sip_code = code.map_or_else(|| "-".to_owned(), |code| code.to_string());
-    let keys = if call.result.keys.is_empty() { "-".to_owned() } else { call.result.keys };
-    Ok(Row { behaviour, status, outcome: outcome.to_owned(), sip_code, duration, keys, webhooks, problems })
+    let keys = if call.result.keys.is_empty() {
+        "-".to_owned()
+    } else {
+        call.result.keys
+    };
+    Ok(Row {
+        behaviour,
+        status,
+        outcome: outcome.to_owned(),
+        sip_code,
+        duration,
+        keys,
+        webhooks,
+        problems,
+    })
 }
 
 /// Seconds of the recording, if it is a whole file of two channels.
@@ -135,12 +165,26 @@ impl Report {
 
     /// The table of outcomes.
     pub(crate) fn print(&self, out: Output) {
-        let head = ["number", "far end", "record", "outcome", "SIP", "talked", "keys", "webhooks", "as published"];
+        let head = [
+            "number",
+            "far end",
+            "record",
+            "outcome",
+            "SIP",
+            "talked",
+            "keys",
+            "webhooks",
+            "as published",
+        ];
         let rows: Vec<Vec<String>> = self
             .rows
             .iter()
             .map(|row| {
-                let verdict = if row.problems.is_empty() { "yes".to_owned() } else { row.problems.join("; ") };
+                let verdict = if row.problems.is_empty() {
+                    "yes".to_owned()
+                } else {
+                    row.problems.join("; ")
+                };
                 vec![
                     format!("…{}", row.behaviour.digits),
                     row.behaviour.name.to_owned(),
@@ -156,6 +200,9 @@ impl Report {
             .collect();
         out.table(&head, &rows);
         let good = self.rows.iter().filter(|row| row.problems.is_empty()).count();
-        out.note(&format!("{good} of {} records ended as the far end's table says.", self.rows.len()));
+        out.note(&format!(
+            "{good} of {} records ended as the far end's table says.",
+            self.rows.len()
+        ));
     }
 }

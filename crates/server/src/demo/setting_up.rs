@@ -30,24 +30,32 @@ pub(crate) struct Pushed {
 }
 
 /// Makes everything up to a running campaign; returns its id.
-pub(crate) async fn campaign(
-    server: &Server,
-    receiver: &Receiver,
-    out: Output,
-) -> anyhow::Result<String> {
+pub(crate) async fn campaign(server: &Server, receiver: &Receiver, out: Output) -> anyhow::Result<String> {
     let workspace = server.workspace.id;
     let prompt = clip(server, "prompt", PROMPT, out).await?;
     let thanks = clip(server, "thanks", THANKS, out).await?;
     let sorry = clip(server, "sorry", SORRY, out).await?;
     let key = |digit| Digit::parse(digit).context("a telephone key");
     let keys = BTreeMap::from([
-        (key('1')?, KeyAction::Mark { name: "appointment_confirmed".into(), value: "yes".into(), clip: Some(thanks) }),
+        (
+            key('1')?,
+            KeyAction::Mark {
+                name: "appointment_confirmed".into(),
+                value: "yes".into(),
+                clip: Some(thanks),
+            },
+        ),
         (key('9')?, KeyAction::DoNotCall { clip: Some(sorry) }),
     ]);
     let agent = NewAgent {
         name: "Appointment reminder".to_owned(),
         variables: Vec::new(),
-        script: Script::Press1 { clip: prompt, times: 1, wait_ms: reference::KEY_WAIT_MS, keys },
+        script: Script::Press1 {
+            clip: prompt,
+            times: 1,
+            wait_ms: reference::KEY_WAIT_MS,
+            keys,
+        },
         caller_id: None,
         trunk_id: None,
         ring_timeout_s: reference::RING_TIMEOUT_S,
@@ -69,20 +77,32 @@ pub(crate) async fn campaign(
     let mut policy = CampaignPolicy::always_open(ZoneName::parse("Asia/Kolkata")?);
     policy.max_concurrent_calls = 50;
     policy.retry.max_attempts = 1;
-    let new = NewCampaign { name: "Demo".to_owned(), agent_id: agent.id, policy };
+    let new = NewCampaign {
+        name: "Demo".to_owned(),
+        agent_id: agent.id,
+        policy,
+    };
     let campaign = server.app.create_campaign(workspace, new).await?;
-    server.app.campaign_input(workspace, campaign.id, CampaignInput::Launch).await?;
+    server
+        .app
+        .campaign_input(workspace, campaign.id, CampaignInput::Launch)
+        .await?;
     Ok(campaign.id.to_string())
 }
 
 /// Pushes one record for each behaviour, through RevRag's API.
 pub(crate) async fn push(client: &ApiClient, campaign: &str) -> anyhow::Result<Vec<Pushed>> {
     let suffixes: Vec<String> = sandbox_numbers().iter().map(|number| number.suffix.clone()).collect();
-    let records: Vec<Value> =
-        suffixes.iter().map(|suffix| json!({"phone_number": format!("+91987654{suffix}")})).collect();
+    let records: Vec<Value> = suffixes
+        .iter()
+        .map(|suffix| json!({"phone_number": format!("+91987654{suffix}")}))
+        .collect();
     let path = format!("/v1/campaigns/{campaign}/records/push-bulk");
     let receipt = client.revrag_post(&path, &json!({"records": records})).await?;
-    let results = receipt.get("results").and_then(Value::as_array).context("the push gave no results")?;
+    let results = receipt
+        .get("results")
+        .and_then(Value::as_array)
+        .context("the push gave no results")?;
     let run_id = |result: &Value| result.get("run_id").and_then(Value::as_str).map(str::to_owned);
     suffixes
         .into_iter()
@@ -104,7 +124,10 @@ async fn clip(server: &Server, name: &str, text: &str, out: Output) -> anyhow::R
     };
     let id = ClipId::new(server.app.next_id());
     let sound = server.clips.store(id, wav.into()).await?;
-    server.app.add_clip(server.workspace.id, id, name.to_owned(), sound.duration_ms).await?;
+    server
+        .app
+        .add_clip(server.workspace.id, id, name.to_owned(), sound.duration_ms)
+        .await?;
     Ok(id)
 }
 
@@ -113,7 +136,11 @@ async fn spoken(text: &str) -> Option<Vec<u8>> {
     if !finds_program("espeak-ng") {
         return None;
     }
-    let output = Command::new("espeak-ng").args(["-v", "en-us", "-s", "165", "--stdout", text]).output().await.ok()?;
+    let output = Command::new("espeak-ng")
+        .args(["-v", "en-us", "-s", "165", "--stdout", text])
+        .output()
+        .await
+        .ok()?;
     output.status.success().then_some(output.stdout)
 }
 

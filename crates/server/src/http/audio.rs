@@ -92,11 +92,17 @@ impl Audio {
     pub(crate) fn warnings(&self) -> Vec<String> {
         const FIX: &str = "install ffmpeg (Debian: apt-get install ffmpeg) and start again";
         match &self.inner.ffmpeg {
-            None => vec![format!("no ffmpeg: recordings are served as .wav only, clips are taken as WAV only; {FIX}")],
-            Some(Ffmpeg { mp3: true, aac: true, .. }) => Vec::new(),
+            None => vec![format!(
+                "no ffmpeg: recordings are served as .wav only, clips are taken as WAV only; {FIX}"
+            )],
+            Some(Ffmpeg {
+                mp3: true, aac: true, ..
+            }) => Vec::new(),
             Some(ffmpeg) => {
                 let missing = if ffmpeg.mp3 { "AAC" } else { "MP3" };
-                vec![format!("this ffmpeg has no {missing} encoder: such recordings are served as .wav; {FIX}")]
+                vec![format!(
+                    "this ffmpeg has no {missing} encoder: such recordings are served as .wav; {FIX}"
+                )]
             }
         }
     }
@@ -156,7 +162,11 @@ impl Audio {
         let lock = Arc::clone(self.lock_making().entry(target.to_owned()).or_default());
         let made = {
             let _one_at_a_time = lock.lock().await;
-            if is_file(target).await { Ok(()) } else { self.encode(source, target, format).await }
+            if is_file(target).await {
+                Ok(())
+            } else {
+                self.encode(source, target, format).await
+            }
         };
         let mut making = self.lock_making();
         // The map's own and this one: nobody else waits.
@@ -173,7 +183,18 @@ impl Audio {
         let codec: &[&str] = match format {
             Format::Wav => &["-c:a", "copy", "-f", "wav"],
             Format::Mp3 => &["-ar", "16000", "-c:a", "libmp3lame", "-b:a", "48k", "-f", "mp3"],
-            Format::Mp4 => &["-ar", "16000", "-c:a", "aac", "-b:a", "48k", "-movflags", "+faststart", "-f", "mp4"],
+            Format::Mp4 => &[
+                "-ar",
+                "16000",
+                "-c:a",
+                "aac",
+                "-b:a",
+                "48k",
+                "-movflags",
+                "+faststart",
+                "-f",
+                "mp4",
+            ],
         };
         self.convert(&["-f", "wav"], source, codec, target).await
     }
@@ -187,7 +208,12 @@ impl Audio {
         target: &Path,
     ) -> Result<(), AudioError> {
         let ffmpeg = self.inner.ffmpeg.as_ref().ok_or(AudioError::NoEncoder)?;
-        let _turn = self.inner.processes.acquire().await.map_err(|error| AudioError::Failed(error.to_string()))?;
+        let _turn = self
+            .inner
+            .processes
+            .acquire()
+            .await
+            .map_err(|error| AudioError::Failed(error.to_string()))?;
         let unfinished = with_suffix(target, ".part");
         let mut command = Command::new(&ffmpeg.program);
         command
@@ -217,21 +243,36 @@ impl Audio {
 
 /// Runs a command to its end; what it says on stderr is the reason when it fails.
 async fn run(mut command: Command) -> Result<(), AudioError> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let output = tokio::time::timeout(CONVERSION_TIMEOUT, command.output()).await.map_err(|_| AudioError::TimedOut)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(CONVERSION_TIMEOUT, command.output())
+        .await
+        .map_err(|_| AudioError::TimedOut)?;
     let output = output.map_err(|error| AudioError::Failed(format!("ffmpeg does not start: {error}")))?;
     if output.status.success() {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given");
+    let last = text
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("no reason given");
     // The file's name is our own and says nothing to the reader.
     let reason = last.split_once(".upload: ").map_or(last, |(_, reason)| reason);
-    Err(AudioError::Unreadable(reason.chars().take(COMPLAINT_CHARACTERS_MAX).collect()))
+    Err(AudioError::Unreadable(
+        reason.chars().take(COMPLAINT_CHARACTERS_MAX).collect(),
+    ))
 }
 
 async fn rename(from: &Path, to: &Path) -> Result<(), AudioError> {
-    tokio::fs::rename(from, to).await.map_err(|error| AudioError::Failed(error.to_string()))
+    tokio::fs::rename(from, to)
+        .await
+        .map_err(|error| AudioError::Failed(error.to_string()))
 }
 
 async fn probe(program: &str) -> Option<Ffmpeg> {
@@ -243,8 +284,16 @@ async fn probe(program: &str) -> Option<Ffmpeg> {
         return None;
     }
     let listing = String::from_utf8_lossy(&output.stdout);
-    let has = |encoder: &str| listing.lines().any(|line| line.split_whitespace().nth(1) == Some(encoder));
-    Some(Ffmpeg { program: PathBuf::from(program), mp3: has("libmp3lame"), aac: has("aac") })
+    let has = |encoder: &str| {
+        listing
+            .lines()
+            .any(|line| line.split_whitespace().nth(1) == Some(encoder))
+    };
+    Some(Ffmpeg {
+        program: PathBuf::from(program),
+        mp3: has("libmp3lame"),
+        aac: has("aac"),
+    })
 }
 
 /// `path` below `folder`, if it does not leave it.

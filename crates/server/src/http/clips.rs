@@ -48,11 +48,24 @@ impl ClipLibrary {
         let upload = with_suffix(target, ".upload");
         tokio::fs::write(&upload, file).await.map_err(failed)?;
         let input = ["-format_whitelist", FORMATS];
-        let output = ["-ac", "1", "-ar", "8000", "-t", CLIP_SECONDS_MAX, "-c:a", "pcm_s16le", "-f", "s16le"];
+        let output = [
+            "-ac",
+            "1",
+            "-ar",
+            "8000",
+            "-t",
+            CLIP_SECONDS_MAX,
+            "-c:a",
+            "pcm_s16le",
+            "-f",
+            "s16le",
+        ];
         let converted = self.audio.convert(&input, &upload, &output, target).await;
         drop(tokio::fs::remove_file(&upload).await);
         converted.map_err(|error| match error {
-            AudioError::Unreadable(reason) => ClipAudioError::Unreadable(format!("this is no audio file that can be read: {reason}")),
+            AudioError::Unreadable(reason) => {
+                ClipAudioError::Unreadable(format!("this is no audio file that can be read: {reason}"))
+            }
             AudioError::TimedOut => ClipAudioError::Unreadable("converting the file took too long".to_owned()),
             other => ClipAudioError::Failed(other.to_string()),
         })
@@ -72,7 +85,9 @@ impl ClipAudio for ClipLibrary {
         if let Some(voice) = &self.voice {
             voice.forget_clip(id);
         }
-        Ok(ConvertedClip { duration_ms: bytes / 2 / u64::from(wav::SAMPLES_PER_MS) })
+        Ok(ConvertedClip {
+            duration_ms: bytes / 2 / u64::from(wav::SAMPLES_PER_MS),
+        })
     }
 
     async fn wav(&self, id: ClipId) -> Result<Bytes, ClipAudioError> {

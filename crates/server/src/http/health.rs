@@ -42,7 +42,11 @@ async fn readyz(State(health): State<Health>) -> Response {
         Err(_) => "not answering",
     };
     let ready = store == "ok";
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let body = json!({
         "status": if ready { "ok" } else { "unavailable" },
         "store": store,

@@ -16,18 +16,31 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARACTERS_MAX: usize = 64;
 
 /// A request that is not answered by then is given up: its body never came, or something hangs.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Gives the request an id (the client's own, if it is a sane one), turns a panic into a reply, counts and logs.
 pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
-    let id = request.headers().get(REQUEST_ID).filter(|id| is_sane(id)).cloned().unwrap_or_else(new_id);
+    let id = request
+        .headers()
+        .get(REQUEST_ID)
+        .filter(|id| is_sane(id))
+        .cloned()
+        .unwrap_or_else(new_id);
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unknown", MatchedPath::as_str)
+        .to_owned();
     let span = tracing::info_span!("http", id = id.to_str().unwrap_or_default());
     let started = Instant::now();
-    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await {
+    let mut response = match AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await
+    {
         Ok(response) => response,
         Err(_) => {
             metrics::counter!("carillon_http_panics_total").increment(1);
@@ -61,7 +74,10 @@ fn method_label(method: &axum::http::Method) -> &'static str {
 
 fn is_sane(id: &HeaderValue) -> bool {
     (1..=REQUEST_ID_CHARACTERS_MAX).contains(&id.len())
-        && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+        && id
+            .as_bytes()
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
 }
 
 fn new_id() -> HeaderValue {
@@ -70,7 +86,10 @@ fn new_id() -> HeaderValue {
 
 /// Refuses a body that says itself that it is too large. What is larger than it said is cut off by another layer.
 pub(crate) async fn limit_body(bytes_max: usize, request: Request, next: Next) -> Response {
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let declared = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let too_large = declared.is_some_and(|bytes| usize::try_from(bytes).map_or(true, |bytes| bytes > bytes_max));
     if too_large {
         return problem_response(request.uri().path(), Problem::BodyTooLarge);
@@ -79,9 +98,9 @@ pub(crate) async fn limit_body(bytes_max: usize, request: Request, next: Next) -
 }
 
 /// Gives up on a request that takes too long.
-pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
+pub(crate) async fn limit_time(at_most: Duration, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    match tokio::time::timeout(at_most, next.run(request)).await {
         Ok(response) => response,
         Err(_) => problem_response(&path, Problem::TimedOut),
     }

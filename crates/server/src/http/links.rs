@@ -91,9 +91,15 @@ impl SignedRecordingLinks {
         now: UnixMicros,
     ) -> Result<(), LinkProblem> {
         let claimed = unhex(signature).ok_or(LinkProblem::Forged)?;
-        let mac = self.mac(workspace, call, format, expires_s).ok_or(LinkProblem::Forged)?;
+        let mac = self
+            .mac(workspace, call, format, expires_s)
+            .ok_or(LinkProblem::Forged)?;
         mac.verify_slice(&claimed).map_err(|_| LinkProblem::Forged)?;
-        if now.seconds() >= expires_s { Err(LinkProblem::Expired) } else { Ok(()) }
+        if now.seconds() >= expires_s {
+            Err(LinkProblem::Expired)
+        } else {
+            Ok(())
+        }
     }
 
     fn mac(&self, workspace: WorkspaceId, call: CallId, format: Format, expires_s: i64) -> Option<Hmac<Sha256>> {
@@ -132,7 +138,9 @@ impl RecordingLinks for SignedRecordingLinks {
 
 impl fmt::Debug for SignedRecordingLinks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedRecordingLinks").field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("SignedRecordingLinks")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,5 +153,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return None;
     }
-    (0..32).map(|index| u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()).collect()
+    (0..32)
+        .map(|index| u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok())
+        .collect()
 }

@@ -40,15 +40,27 @@ pub(crate) struct HttpState {
 
 /// All routes with all layers.
 pub(crate) fn router(state: HttpState) -> Router {
-    let HttpState { dialects, links, audio, metrics, body_limit_bytes } = state;
+    let HttpState {
+        dialects,
+        links,
+        audio,
+        metrics,
+        body_limit_bytes,
+    } = state;
     let app = dialects.app.clone();
     Router::new()
         .route("/", get(about))
-        .merge(carillon_dialects::router(dialects).layer(middleware::from_fn(layers::limit_time)))
+        .merge(
+            carillon_dialects::router(dialects).layer(middleware::from_fn(|request, next| {
+                layers::limit_time(layers::REQUEST_TIMEOUT, request, next)
+            })),
+        )
         .merge(recordings::router(app.clone(), links, audio))
         .merge(health::router(app, metrics))
         .layer(RequestBodyLimitLayer::new(body_limit_bytes))
-        .layer(middleware::from_fn(move |request, next| layers::limit_body(body_limit_bytes, request, next)))
+        .layer(middleware::from_fn(move |request, next| {
+            layers::limit_body(body_limit_bytes, request, next)
+        }))
         .layer(middleware::from_fn(layers::observe))
 }
 
@@ -61,3 +73,6 @@ async fn about() -> Json<Value> {
         "health": "/readyz",
     }))
 }
+
+#[cfg(test)]
+mod tests;

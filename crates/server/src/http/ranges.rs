@@ -15,8 +15,12 @@ pub(super) enum Part {
 
 /// The part of a file of `length` bytes that a `Range` header asks for.
 pub(super) fn part(header: Option<&str>, length: u64) -> Part {
-    let Some(range) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else { return Part::Whole };
-    let Some((first, last)) = range.trim().split_once('-') else { return Part::Whole };
+    let Some(range) = header.and_then(|text| text.trim().strip_prefix("bytes=")) else {
+        return Part::Whole;
+    };
+    let Some((first, last)) = range.trim().split_once('-') else {
+        return Part::Whole;
+    };
     if range.contains(',') {
         return Part::Whole;
     }

@@ -54,14 +54,32 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "there is no such recording"),
-            Self::Forged => (StatusCode::FORBIDDEN, "invalid_link", "the link is not valid; ask the API for a new one"),
-            Self::Expired => (StatusCode::FORBIDDEN, "link_expired", "the link has expired; ask the API for a new one"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy", "the recording is not ready in this format; try again"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the recording cannot be read"),
+            Self::Forged => (
+                StatusCode::FORBIDDEN,
+                "invalid_link",
+                "the link is not valid; ask the API for a new one",
+            ),
+            Self::Expired => (
+                StatusCode::FORBIDDEN,
+                "link_expired",
+                "the link has expired; ask the API for a new one",
+            ),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "the recording is not ready in this format; try again",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "the recording cannot be read",
+            ),
         };
         let mut response = native_error(status, code, message);
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, axum::http::HeaderValue::from_static("5"));
         }
         response
     }
@@ -81,25 +99,36 @@ async fn recording(
 ) -> Result<Response, Refusal> {
     let Path((workspace, file)) = path.map_err(|_| Refusal::NotFound)?;
     let (workspace, call, format) = named(&workspace, &file).ok_or(Refusal::NotFound)?;
-    let expires_s = signed.expires.as_deref().and_then(|text| text.parse().ok()).ok_or(Refusal::Forged)?;
+    let expires_s = signed
+        .expires
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .ok_or(Refusal::Forged)?;
     let signature = signed.signature.as_deref().unwrap_or_default();
-    state.links.check(workspace, call, format, expires_s, signature, state.app.now()).map_err(|problem| match problem {
-        LinkProblem::Forged => Refusal::Forged,
-        LinkProblem::Expired => Refusal::Expired,
-    })?;
+    state
+        .links
+        .check(workspace, call, format, expires_s, signature, state.app.now())
+        .map_err(|problem| match problem {
+            LinkProblem::Forged => Refusal::Forged,
+            LinkProblem::Expired => Refusal::Expired,
+        })?;
     let call = state.app.store().call(workspace, call).await.map_err(|error| {
         tracing::error!(%error, "a call could not be read");
         Refusal::Internal
     })?;
     let recording = call.and_then(|call| call.recording).ok_or(Refusal::NotFound)?;
-    let path = state.audio.recording(&recording.path, format).await.map_err(|error| match error {
-        AudioError::Missing | AudioError::NoEncoder => Refusal::NotFound,
-        AudioError::Busy | AudioError::TimedOut => Refusal::Busy,
-        AudioError::Unreadable(_) | AudioError::Failed(_) => {
-            tracing::error!(%error, "a recording could not be converted");
-            Refusal::Internal
-        }
-    })?;
+    let path = state
+        .audio
+        .recording(&recording.path, format)
+        .await
+        .map_err(|error| match error {
+            AudioError::Missing | AudioError::NoEncoder => Refusal::NotFound,
+            AudioError::Busy | AudioError::TimedOut => Refusal::Busy,
+            AudioError::Unreadable(_) | AudioError::Failed(_) => {
+                tracing::error!(%error, "a recording could not be converted");
+                Refusal::Internal
+            }
+        })?;
     send(path, format, &headers).await.map_err(|error| {
         tracing::error!(%error, "a recording could not be read");
         Refusal::Internal
@@ -124,7 +153,11 @@ async fn send(path: PathBuf, format: Format, headers: &HeaderMap) -> io::Result<
         (ETAG, etag.clone()),
     ];
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if text(IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|known| known.trim() == etag || known.trim() == "*")) {
+    if text(IF_NONE_MATCH).is_some_and(|known| {
+        known
+            .split(',')
+            .any(|known| known.trim() == etag || known.trim() == "*")
+    }) {
         return Ok((StatusCode::NOT_MODIFIED, common).into_response());
     }
     // A range of another version of the file would not fit to what the client has.
@@ -136,17 +169,26 @@ async fn send(path: PathBuf, format: Format, headers: &HeaderMap) -> io::Result<
             let count = bytes.end() - bytes.start() + 1;
             let about = [
                 (CONTENT_LENGTH, count.to_string()),
-                (CONTENT_RANGE, format!("bytes {}-{}/{length}", bytes.start(), bytes.end())),
+                (
+                    CONTENT_RANGE,
+                    format!("bytes {}-{}/{length}", bytes.start(), bytes.end()),
+                ),
             ];
             Ok((StatusCode::PARTIAL_CONTENT, common, about, body(file, count)).into_response())
         }
         Part::Unsatisfiable => {
-            let mut response =
-                native_error(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", "the file has no such bytes");
+            let mut response = native_error(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "range_not_satisfiable",
+                "the file has no such bytes",
+            );
             response.headers_mut().extend(
-                [(ACCEPT_RANGES, "bytes".to_owned()), (CONTENT_RANGE, format!("bytes */{length}"))]
-                    .into_iter()
-                    .filter_map(|(name, value)| Some((name, value.parse().ok()?))),
+                [
+                    (ACCEPT_RANGES, "bytes".to_owned()),
+                    (CONTENT_RANGE, format!("bytes */{length}")),
+                ]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value.parse().ok()?))),
             );
             Ok(response)
         }

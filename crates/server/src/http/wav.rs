@@ -21,7 +21,10 @@ pub(super) enum WavProblem {
 
 /// The samples of a file, mixed to one channel.
 pub(super) fn read(file: &[u8]) -> Result<Vec<i16>, WavProblem> {
-    let body = file.strip_prefix(b"RIFF").and_then(|rest| rest.get(4..)).ok_or(WavProblem::NotWav)?;
+    let body = file
+        .strip_prefix(b"RIFF")
+        .and_then(|rest| rest.get(4..))
+        .ok_or(WavProblem::NotWav)?;
     let mut rest = body.strip_prefix(b"WAVE").ok_or(WavProblem::NotWav)?;
     let mut format = None;
     while let Some((header, tail)) = rest.split_first_chunk::<8>() {
@@ -60,7 +63,8 @@ impl Format {
             tag => tag,
         };
         let channels = number(2).ok_or(WavProblem::NotWav)?;
-        let rate = u32::from(number(4).ok_or(WavProblem::NotWav)?) | u32::from(number(6).ok_or(WavProblem::NotWav)?) << 16;
+        let rate =
+            u32::from(number(4).ok_or(WavProblem::NotWav)?) | u32::from(number(6).ok_or(WavProblem::NotWav)?) << 16;
         let bits = number(14).ok_or(WavProblem::NotWav)?;
         let encoding = match (tag, bits) {
             (1, 16) => Encoding::Pcm16,
@@ -72,17 +76,27 @@ impl Format {
             return Err(WavProblem::Unsupported);
         }
         let factor = usize::try_from(rate / SAMPLE_RATE).unwrap_or(1);
-        Ok(Self { encoding, channels: usize::from(channels), factor })
+        Ok(Self {
+            encoding,
+            channels: usize::from(channels),
+            factor,
+        })
     }
 
     fn samples(&self, data: &[u8]) -> Result<Vec<i16>, WavProblem> {
         let interleaved: Vec<i16> = match self.encoding {
-            Encoding::Pcm16 => data.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect(),
+            Encoding::Pcm16 => data
+                .chunks_exact(2)
+                .map(|two| i16::from_le_bytes([two[0], two[1]]))
+                .collect(),
             Encoding::G711(codec) => data.iter().map(|byte| g711::decode_byte(codec, *byte)).collect(),
         };
         let mono: Vec<i16> = match self.channels {
             1 => interleaved,
-            _ => interleaved.chunks_exact(2).map(|pair| i16::midpoint(pair[0], pair[1])).collect(),
+            _ => interleaved
+                .chunks_exact(2)
+                .map(|pair| i16::midpoint(pair[0], pair[1]))
+                .collect(),
         };
         Ok(decimate(&mono, self.factor))
     }
@@ -95,11 +109,19 @@ fn decimate(samples: &[i16], factor: usize) -> Vec<i16> {
     }
     let taps = low_pass(factor);
     let half = taps.len() / 2;
-    let at = |index: Option<usize>| index.and_then(|index| samples.get(index)).map_or(0.0, |sample| f32::from(*sample));
+    let at = |index: Option<usize>| {
+        index
+            .and_then(|index| samples.get(index))
+            .map_or(0.0, |sample| f32::from(*sample))
+    };
     (0..samples.len())
         .step_by(factor)
         .map(|center| {
-            let sum: f32 = taps.iter().enumerate().map(|(tap, weight)| weight * at((center + tap).checked_sub(half))).sum();
+            let sum: f32 = taps
+                .iter()
+                .enumerate()
+                .map(|(tap, weight)| weight * at((center + tap).checked_sub(half)))
+                .sum();
             #[expect(clippy::cast_possible_truncation, reason = "clamped to the range of i16")]
             let sample = sum.round().clamp(f32::from(i16::MIN), f32::from(i16::MAX)) as i16;
             sample

@@ -12,7 +12,9 @@ pub(super) struct AllowedTargets {
 
 /// An entry of the list that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("webhooks.allow_targets: `{0}` is no target\n  fix: write a host (`hooks.internal`), `host:port`, or a network (`10.0.0.0/8`)")]
+#[error(
+    "webhooks.allow_targets: `{0}` is no target\n  fix: write a host (`hooks.internal`), `host:port`, or a network (`10.0.0.0/8`)"
+)]
 pub(crate) struct BadTarget(String);
 
 /// Which addresses a request may be connected to.
@@ -76,8 +78,16 @@ impl AllowedTargets {
             "http" => false,
             other => return Verdict::Refuse(format!("`{other}` is neither https nor http")),
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-        if self.hosts.iter().any(|(listed, at)| *listed == host && at.is_none_or(|at| at == port)) {
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .trim_end_matches('.')
+            .to_ascii_lowercase();
+        if self
+            .hosts
+            .iter()
+            .any(|(listed, at)| *listed == host && at.is_none_or(|at| at == port))
+        {
             return Verdict::Send(Reach::Anywhere);
         }
         let literal = host.parse::<IpAddr>().ok();
@@ -133,7 +143,10 @@ impl Network {
             IpAddr::V6(_) if prefix <= 128 => prefix,
             IpAddr::V4(_) | IpAddr::V6(_) => return None,
         };
-        Some(Self { address: bits(address), prefix })
+        Some(Self {
+            address: bits(address),
+            prefix,
+        })
     }
 
     fn contains(self, address: IpAddr) -> bool {
@@ -214,14 +227,40 @@ mod tests {
     #[test]
     fn only_public_addresses_are_public() {
         let closed = [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.9.9.9", "169.254.169.254", "172.31.0.1", "192.168.1.1",
-            "198.19.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fc00::1", "fe80::1", "ff02::1", "2001:db8::1",
-            "::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "2002:7f00:1::", "2001::1", "::127.0.0.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "172.31.0.1",
+            "192.168.1.1",
+            "198.19.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fc00::1",
+            "fe80::1",
+            "ff02::1",
+            "2001:db8::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "2002:7f00:1::",
+            "2001::1",
+            "::127.0.0.1",
         ];
         for text in closed {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }
-        for text in ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"] {
+        for text in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2606:4700::1111",
+            "::ffff:1.1.1.1",
+            "64:ff9b::1.1.1.1",
+        ] {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
     }
@@ -232,7 +271,11 @@ mod tests {
         let listed = targets(&["127.0.0.1:9000", "hooks.internal", "10.0.0.0/8", "[::1]:81", "fd00::/8"]);
         let table = [
             //                                   nothing listed                      the list
-            ("https://example.com/a", Some(Reach::PublicAndNetworks), Some(Reach::PublicAndNetworks)),
+            (
+                "https://example.com/a",
+                Some(Reach::PublicAndNetworks),
+                Some(Reach::PublicAndNetworks),
+            ),
             ("http://example.com/", None, Some(Reach::Networks)),
             ("https://127.0.0.1/", None, None),
             ("https://127.0.0.1:9000/", None, Some(Reach::Anywhere)),
@@ -247,7 +290,11 @@ mod tests {
             ("http://[::1]:81/", None, Some(Reach::Anywhere)),
             ("http://[fd12::1]/", None, Some(Reach::Networks)),
             ("https://[::ffff:127.0.0.1]/", None, None),
-            ("https://1.1.1.1/", Some(Reach::PublicAndNetworks), Some(Reach::PublicAndNetworks)),
+            (
+                "https://1.1.1.1/",
+                Some(Reach::PublicAndNetworks),
+                Some(Reach::PublicAndNetworks),
+            ),
             ("ftp://example.com/", None, None),
         ];
         let reach = |targets: &AllowedTargets, url: &str| match targets.judge(&Url::parse(url).unwrap()) {

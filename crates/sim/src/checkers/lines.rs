@@ -21,7 +21,10 @@ pub(super) fn on_invite(world: &World, ledger: &Ledger, call: &SeenCall, now: Un
     let up = |wanted: &dyn Fn(&Leg) -> bool| 1 + legs.up_legs().filter(|leg| wanted(leg) && !leg.beyond_reach).count();
     let over = |count: usize, most: u32| count > usize::try_from(most).unwrap_or(usize::MAX);
     let fail = |what: &str, count: usize, most: u32| {
-        world.fail(Checker::Lines, format!("{} makes {count} legs of its {what}, which has {most} lines", call.id));
+        world.fail(
+            Checker::Lines,
+            format!("{} makes {count} legs of its {what}, which has {most} lines", call.id),
+        );
     };
     if let Some(workspace) = ledger.workspaces.get(&call.workspace_id) {
         let count = up(&|leg| leg.workspace_id == call.workspace_id);
@@ -42,11 +45,17 @@ pub(super) fn on_invite(world: &World, ledger: &Ledger, call: &SeenCall, now: Un
         }
         if over(sent.len(), trunk.calls_per_second) {
             let (count, most) = (sent.len(), trunk.calls_per_second);
-            world.fail(Checker::Rate, format!("{} is INVITE {count} in one second; its trunk takes {most}", call.id));
+            world.fail(
+                Checker::Rate,
+                format!("{} is INVITE {count} in one second; its trunk takes {most}", call.id),
+            );
         }
     }
     if let Some((id, campaign)) = call.campaign_id.and_then(|id| Some((id, ledger.campaigns.get(&id)?))) {
-        let most = campaign.policies_between(now - TOLERANCE, now).map(|policy| policy.max_concurrent_calls).max();
+        let most = campaign
+            .policies_between(now - TOLERANCE, now)
+            .map(|policy| policy.max_concurrent_calls)
+            .max();
         let count = up(&|leg| leg.campaign_id == Some(id));
         if over(count, most.unwrap_or(0)) {
             fail("campaign", count, most.unwrap_or(0));

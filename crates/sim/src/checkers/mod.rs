@@ -26,28 +26,46 @@ pub(crate) const TOLERANCE: Duration = Duration::from_secs(3);
 /// An INVITE is about to leave.
 pub(crate) fn on_invite(world: &World, request: &OriginateRequest, sip_call_id: &str) {
     let now = world.now();
-    world.note(format_args!("invite {} {sip_call_id} {}", request.call_id, request.to_user));
+    world.note(format_args!(
+        "invite {} {sip_call_id} {}",
+        request.call_id, request.to_user
+    ));
     let mut ledger = world.ledger();
     let Some(call) = ledger.calls.get_mut(&request.call_id) else {
-        return world.fail(Checker::DialledOnce, format!("an INVITE left for {}, which is not in the store", request.call_id));
+        return world.fail(
+            Checker::DialledOnce,
+            format!("an INVITE left for {}, which is not in the store", request.call_id),
+        );
     };
     if call.state != CallState::Dialing && !sip_call_id.starts_with("again") {
         let state = call.state.as_str();
-        world.fail(Checker::DialledOnce, format!("an INVITE left for {}, which is {state} in the store", call.id));
+        world.fail(
+            Checker::DialledOnce,
+            format!("an INVITE left for {}, which is {state} in the store", call.id),
+        );
     }
     if let Some(before) = call.invited_at.replace(now) {
         let ago_ms = now.since(before).as_millis();
-        world.fail(Checker::DialledOnce, format!("attempt {} was dialled again after {ago_ms} ms as {sip_call_id}", call.id));
+        world.fail(
+            Checker::DialledOnce,
+            format!(
+                "attempt {} was dialled again after {ago_ms} ms as {sip_call_id}",
+                call.id
+            ),
+        );
     }
     if call.dialing_at.is_none_or(|decided| now.since(decided) > TOLERANCE) {
-        world.fail(Checker::DialledOnce, format!("the INVITE of {} left long after its decision", call.id));
+        world.fail(
+            Checker::DialledOnce,
+            format!("the INVITE of {} left long after its decision", call.id),
+        );
     }
     let call = call.clone();
     if request.to_user.trim_start_matches('+') != call.to.digits() {
-        world.fail(Checker::History, format!("the INVITE of {} went to another number", call.id));
-    }
-    if let Some(at) = call.dialing_at.filter(|_| call.campaign_id.is_some()) {
-        ledger.dials.entry((call.workspace_id, call.to.clone())).or_default().push((at, call.id));
+        world.fail(
+            Checker::History,
+            format!("the INVITE of {} went to another number", call.id),
+        );
     }
     attempts::on_invite(world, &ledger, &call, now);
     gates::on_invite(world, &ledger, &call, now);

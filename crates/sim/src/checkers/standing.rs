@@ -7,6 +7,7 @@ use carillon_domain::call::CallState;
 use carillon_domain::ids::{CallId, RecordId, WorkspaceId};
 use carillon_domain::record::RecordStatus;
 use carillon_domain::time::UnixMicros;
+use carillon_domain::webhook::{Delivery, DeliveryState};
 use carillon_interfaces::store::{Slice, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -102,15 +103,27 @@ fn wrong_now(world: &World, now: UnixMicros) -> BTreeSet<Wrong> {
             wrong.insert(Wrong::LegWithoutLine(leg.call_id));
         }
     }
-    for (id, record) in ledger.in_progress.iter().filter_map(|id| Some((id, ledger.records.get(id)?))) {
+    for (id, record) in ledger
+        .in_progress
+        .iter()
+        .filter_map(|id| Some((id, ledger.records.get(id)?)))
+    {
         let open = record.call_id.is_some_and(|call| ledger.open_calls.contains(&call));
         if !open {
             wrong.insert(Wrong::RecordWithoutCall(*id));
         }
     }
-    for (id, campaign) in ledger.campaigns.iter().filter(|(_, campaign)| campaign.status().has_ended()) {
+    for (id, campaign) in ledger
+        .campaigns
+        .iter()
+        .filter(|(_, campaign)| campaign.status().has_ended())
+    {
         let waiting = |status: &RecordStatus| !status.is_final() && *status != RecordStatus::InProgress;
-        if campaign.counts.iter().any(|(status, count)| waiting(status) && *count > 0) {
+        if campaign
+            .counts
+            .iter()
+            .any(|(status, count)| waiting(status) && *count > 0)
+        {
             wrong.insert(Wrong::Unsettled(*id));
         }
     }
@@ -119,20 +132,37 @@ fn wrong_now(world: &World, now: UnixMicros) -> BTreeSet<Wrong> {
 
 /// The eight counters of every campaign, as the app would tell them, against the ledger.
 pub(crate) async fn counters(world: &World, store: &dyn Store) {
-    let campaigns: Vec<_> = world.ledger().campaigns.iter().map(|(id, seen)| (*id, seen.workspace_id)).collect();
+    let campaigns: Vec<_> = world
+        .ledger()
+        .campaigns
+        .iter()
+        .map(|(id, seen)| (*id, seen.workspace_id))
+        .collect();
     for (id, workspace) in campaigns {
         // The disk may fail; the next look sees more.
-        let Ok(told) = store.record_counts(workspace, id).await else { continue };
-        let Some(counts) = world.ledger().campaigns.get(&id).map(|seen| seen.counts.clone()) else { continue };
+        let Ok(told) = store.record_counts(workspace, id).await else {
+            continue;
+        };
+        let Some(counts) = world.ledger().campaigns.get(&id).map(|seen| seen.counts.clone()) else {
+            continue;
+        };
         let told_of = |status: &RecordStatus| told.get(status).copied().unwrap_or(0);
         let sum: u64 = RecordStatus::ALL.iter().map(told_of).sum();
         let total: u64 = counts.values().sum();
-        let wrong = RecordStatus::ALL.iter().find(|status| told_of(status) != counts.get(status).copied().unwrap_or(0));
+        let wrong = RecordStatus::ALL
+            .iter()
+            .find(|status| told_of(status) != counts.get(status).copied().unwrap_or(0));
         if sum != total {
-            world.fail(Checker::Counters, format!("the counters of campaign {id} add up to {sum}, not to {total}"));
+            world.fail(
+                Checker::Counters,
+                format!("the counters of campaign {id} add up to {sum}, not to {total}"),
+            );
         } else if let Some(status) = wrong {
             let status = status.as_str();
-            world.fail(Checker::Counters, format!("campaign {id} miscounts the records that are {status}"));
+            world.fail(
+                Checker::Counters,
+                format!("campaign {id} miscounts the records that are {status}"),
+            );
         }
     }
 }
@@ -140,18 +170,32 @@ pub(crate) async fn counters(world: &World, store: &dyn Store) {
 /// Whether everything has come to its end: all campaigns settled, all calls closed, all legs down, all webhooks delivered.
 pub(crate) fn is_over(world: &World) -> bool {
     let ledger = world.ledger();
-    ledger.campaigns.values().all(|campaign| campaign.status().has_ended() && campaign.settled)
+    ledger
+        .campaigns
+        .values()
+        .all(|campaign| campaign.status().has_ended() && campaign.settled)
         && ledger.open_calls.is_empty()
         && world.legs().up.is_empty()
-        && ledger.deliveries.values().all(|delivery| delivery.due_at().is_none())
+        && ledger.deliveries.values().all(is_delivered)
+}
+
+fn is_delivered(delivery: &Delivery) -> bool {
+    matches!(delivery.state, DeliveryState::Delivered { .. })
 }
 
 /// What is left when the run has taken far too long.
 pub(crate) fn overdue(world: &World) {
     let ledger = world.ledger();
-    if let Some((id, campaign)) = ledger.campaigns.iter().find(|(_, c)| !c.status().has_ended() || !c.settled) {
+    if let Some((id, campaign)) = ledger
+        .campaigns
+        .iter()
+        .find(|(_, c)| !c.status().has_ended() || !c.settled)
+    {
         let status = campaign.status().as_str();
-        world.fail(Checker::RecordsEnd, format!("campaign {id} never came to its end: it is {status}"));
+        world.fail(
+            Checker::RecordsEnd,
+            format!("campaign {id} never came to its end: it is {status}"),
+        );
     }
     if let Some(call) = ledger.open_calls.first() {
         world.fail(Checker::NothingStuck, format!("{call} was never closed"));
@@ -159,8 +203,11 @@ pub(crate) fn overdue(world: &World) {
     if let Some(call) = world.legs().up.keys().next() {
         world.fail(Checker::Slots, format!("the leg of {call} is up for ever"));
     }
-    if let Some(delivery) = ledger.deliveries.values().find(|delivery| delivery.due_at().is_some()) {
-        world.fail(Checker::Webhooks, format!("delivery {} was never delivered", delivery.id));
+    if let Some(delivery) = ledger.deliveries.values().find(|delivery| !is_delivered(delivery)) {
+        world.fail(
+            Checker::Webhooks,
+            format!("delivery {} was never delivered", delivery.id),
+        );
     }
 }
 
@@ -179,14 +226,20 @@ fn records_have_ended(world: &World, ledger: &Ledger) {
     for (id, record) in &ledger.records {
         if !record.status.is_final() {
             let status = record.status.as_str();
-            world.fail(Checker::RecordsEnd, format!("record {id} is {status} after its campaign has ended"));
+            world.fail(
+                Checker::RecordsEnd,
+                format!("record {id} is {status} after its campaign has ended"),
+            );
         }
         if record.attempts.iter().any(|(call, _)| ledger.call(*call).is_none()) {
             world.fail(Checker::History, format!("record {id} has an attempt without a call"));
         }
     }
     for call in ledger.calls.values().filter(|call| call.state != CallState::Closed) {
-        world.fail(Checker::NothingStuck, format!("{} is {} at the end", call.id, call.state.as_str()));
+        world.fail(
+            Checker::NothingStuck,
+            format!("{} is {} at the end", call.id, call.state.as_str()),
+        );
     }
 }
 
@@ -194,40 +247,69 @@ fn webhooks_arrived(world: &World, ledger: &Ledger) {
     let events = world.receivers.events();
     for delivery in ledger.deliveries.values() {
         let event_id = carillon_domain::webhook::event_id(delivery.id);
-        let url = ledger.endpoints.get(&delivery.endpoint_id).map(|endpoint| endpoint.url.as_str());
-        let arrived = events.get(&event_id).filter(|event| event.taken && Some(event.url.as_str()) == url);
+        let url = ledger
+            .endpoints
+            .get(&delivery.endpoint_id)
+            .map(|endpoint| endpoint.url.as_str());
+        let arrived = events
+            .get(&event_id)
+            .filter(|event| event.taken && Some(event.url.as_str()) == url);
         let Some(event) = arrived else {
-            world.fail(Checker::Webhooks, format!("delivery {} never arrived as {event_id}", delivery.id));
+            world.fail(
+                Checker::Webhooks,
+                format!("delivery {} never arrived as {event_id}", delivery.id),
+            );
             continue;
         };
         if event.body != delivery.body || !event.body.contains(&delivery.call_id.to_string()) {
-            world.fail(Checker::Webhooks, format!("delivery {} arrived with another body", delivery.id));
+            world.fail(
+                Checker::Webhooks,
+                format!("delivery {} arrived with another body", delivery.id),
+            );
         }
     }
     if events.len() != ledger.deliveries.len() {
         let (arrived, written) = (events.len(), ledger.deliveries.len());
-        world.fail(Checker::Webhooks, format!("{arrived} events arrived, {written} were written"));
+        world.fail(
+            Checker::Webhooks,
+            format!("{arrived} events arrived, {written} were written"),
+        );
     }
 }
 
 /// The store holds what was written to it, to the last record.
 async fn stored_as_written(world: &Arc<World>) {
-    let campaigns: Vec<(_, WorkspaceId)> =
-        world.ledger().campaigns.iter().map(|(id, seen)| (*id, seen.workspace_id)).collect();
+    let campaigns: Vec<(_, WorkspaceId)> = world
+        .ledger()
+        .campaigns
+        .iter()
+        .map(|(id, seen)| (*id, seen.workspace_id))
+        .collect();
     let mut stored = 0;
     for (id, workspace) in campaigns {
-        let everything = Slice { offset: 0, limit: u32::MAX };
-        let Ok(page) = world.store.records(workspace, id, None, everything).await else { continue };
+        let everything = Slice {
+            offset: 0,
+            limit: u32::MAX,
+        };
+        let Ok(page) = world.store.records(workspace, id, None, everything).await else {
+            continue;
+        };
         stored += page.items.len();
         let ledger = world.ledger();
         for record in page.items {
             if ledger.records.get(&record.id).map(|seen| seen.status) != Some(record.status()) {
-                world.fail(Checker::Durable, format!("record {} is not as it was written", record.id));
+                world.fail(
+                    Checker::Durable,
+                    format!("record {} is not as it was written", record.id),
+                );
             }
         }
     }
     let written = world.ledger().records.len();
     if stored != written {
-        world.fail(Checker::Durable, format!("{written} records were written, {stored} are there"));
+        world.fail(
+            Checker::Durable,
+            format!("{written} records were written, {stored} are there"),
+        );
     }
 }

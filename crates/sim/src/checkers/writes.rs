@@ -53,7 +53,10 @@ fn closed(world: &World, ledger: &Ledger, call: &Call) {
         fail(Checker::History, what);
     }
     if outcome == Outcome::Unknown && call.record_id().is_some() && call.unknown_settled_by.is_none() {
-        fail(Checker::UnknownSettled, "as unknown without a recorded decision".to_owned());
+        fail(
+            Checker::UnknownSettled,
+            "as unknown without a recorded decision".to_owned(),
+        );
     }
     if call.result.do_not_call && !ledger.ever_do_not_call.contains(&(call.workspace_id, call.to.clone())) {
         fail(Checker::DoNotCall, "without the callee's wish on the list".to_owned());
@@ -70,7 +73,11 @@ fn closed(world: &World, ledger: &Ledger, call: &Call) {
             expected_events(endpoint.dialect, call.answered_at.is_some())
                 .iter()
                 .filter(|event| endpoint.events.is_empty() || endpoint.events.iter().any(|wanted| wanted == *event))
-                .filter(|_| endpoint.campaign_id.is_none_or(|wanted| call.campaign_id() == Some(wanted)))
+                .filter(|_| {
+                    endpoint
+                        .campaign_id
+                        .is_none_or(|wanted| call.campaign_id() == Some(wanted))
+                })
                 .map(|event| (endpoint.id, (*event).to_owned()))
         })
         .collect();
@@ -84,15 +91,28 @@ fn closed(world: &World, ledger: &Ledger, call: &Call) {
 fn fits(world: &World, call: &Call, outcome: Outcome) -> Result<(), String> {
     let legs = world.legs();
     let Some(leg) = legs.of_call(call.id) else {
-        let possible = [Outcome::Refused, Outcome::NotConnected, Outcome::Unknown, Outcome::Cancelled];
-        return if possible.contains(&outcome) { Ok(()) } else { Err(format!("as {outcome:?}, and no INVITE left")) };
+        let possible = [
+            Outcome::Refused,
+            Outcome::NotConnected,
+            Outcome::Unknown,
+            Outcome::Cancelled,
+        ];
+        return if possible.contains(&outcome) {
+            Ok(())
+        } else {
+            Err(format!("as {outcome:?}, and no INVITE left"))
+        };
     };
     if call.answered_at.is_some() && !leg.answered && leg.end != Some(LegEnd::WeHungUp) {
         return Err("as answered, and nobody answered".to_owned());
     }
     let Some(end) = leg.end else {
         // Legs of earlier lives may outlast the call's deadline.
-        return if leg.orphan { Ok(()) } else { Err(format!("as {outcome:?} while its leg was up")) };
+        return if leg.orphan {
+            Ok(())
+        } else {
+            Err(format!("as {outcome:?} while its leg was up"))
+        };
     };
     let ours = [
         Outcome::AgentHungUp,
@@ -141,11 +161,17 @@ fn ended(world: &World, ledger: &Ledger, record: &Record) {
     }
     // A machine is nobody, and so is a line that picked up and could not be heard.
     let nobody = [Some(Outcome::Voicemail), Some(Outcome::NotConnected)];
-    let reached = calls.iter().any(|call| call.answered && !nobody.contains(&call.outcome));
+    let reached = calls
+        .iter()
+        .any(|call| call.answered && !nobody.contains(&call.outcome));
     match record.status() {
         RecordStatus::Completed if !reached => fail("as completed, and nobody was reached"),
         RecordStatus::Failed if reached => fail("as failed, and somebody was reached"),
-        RecordStatus::Dnc if !ledger.ever_do_not_call.contains(&(record.workspace_id, record.phone.clone())) => {
+        RecordStatus::Dnc
+            if !ledger
+                .ever_do_not_call
+                .contains(&(record.workspace_id, record.phone.clone())) =>
+        {
             fail("as do-not-call, and was never on the list");
         }
         _ => {}

@@ -35,12 +35,7 @@ pub(crate) struct Sipp {
 }
 
 impl Sipp {
-    /// Starts SIPp as the called side and waits until its socket is there.
-    pub(crate) async fn start(scenario: &str, transport: Transport) -> Self {
-        Self::start_with(scenario, transport, &[]).await
-    }
-
-    /// Starts a SIPp that finds these RTP packets as `sound.pcap`.
+    /// Starts SIPp as the called side and waits until its socket is there. It finds these RTP packets as `sound.pcap`.
     pub(crate) async fn start_with(scenario: &str, transport: Transport, sound: &[(Duration, Vec<u8>)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("sound.pcap"), super::pcap::file(sound)).expect("a file");
