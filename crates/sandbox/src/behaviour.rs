@@ -1,7 +1,7 @@
 //! The published table: the last four digits of the called number choose what the far end does.
 //!
 //! A behaviour is a list of [`Step`]s, played by `crate::run`. What our own side should make of it stands beside it as
-//! [`Expected`], for calls of the [`reference`] kind.
+//! [`Expected`], for calls of the [`mod@reference`] kind.
 
 mod table;
 
@@ -20,13 +20,13 @@ pub struct Behaviour {
     pub name: &'static str,
     /// One sentence for people.
     pub description: &'static str,
-    /// What a [`reference`] call to it ends as.
+    /// What a [`mod@reference`] call to it ends as.
     pub expected: Expected,
     /// What the far end does, step by step. After the last one it listens until the caller hangs up.
     pub(crate) steps: &'static [Step],
 }
 
-/// What a [`reference`] call ends as on the caller's side.
+/// What a [`mod@reference`] call ends as on the caller's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {
     /// The call's outcome.

@@ -200,7 +200,7 @@ impl Resolve for CheckedResolver {
                 .collect();
             if open.is_empty() && !found.is_empty() {
                 let refused = AddressRefused(targets::refused_address(name.as_str()));
-                return Err(Box::new(refused).into());
+                return Err(refused.into());
             }
             Ok(Box::new(open.into_iter()) as Addrs)
         })

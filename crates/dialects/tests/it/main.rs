@@ -4,6 +4,7 @@ mod cases;
 mod coverage;
 mod curl;
 mod native;
+mod native_settings;
 mod revrag;
 mod webhooks;
 mod world;

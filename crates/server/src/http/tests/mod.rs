@@ -70,6 +70,7 @@ impl World {
 
     /// A world in which `program` stands for ffmpeg.
     async fn with_ffmpeg(program: &str) -> Self {
+        crate::wiring::install_crypto();
         let data = tempfile::tempdir().unwrap();
         for folder in ["clips", "recordings/1"] {
             std::fs::create_dir_all(data.path().join(folder)).unwrap();
