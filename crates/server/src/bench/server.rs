@@ -130,13 +130,16 @@ mod tests {
     #[test]
     fn work_costs_processor_time() {
         let before = Usage::of("self").unwrap();
-        let started = Instant::now();
+        let guard = Instant::now() + Duration::from_secs(20);
         let mut sum = 0_u64;
-        while started.elapsed() < Duration::from_millis(60) {
-            sum = std::hint::black_box(sum.wrapping_mul(3) + 1);
+        let mut after = Usage::of("self").unwrap();
+        while after.cpu_s_since(&before) < 0.05 && Instant::now() < guard {
+            for _ in 0..1_000_000 {
+                sum = std::hint::black_box(sum.wrapping_mul(3) + 1);
+            }
+            after = Usage::of("self").unwrap();
         }
-        let after = Usage::of("self").unwrap();
-        assert!(after.cpu_s_since(&before) >= 0.02, "{before:?} {after:?}");
-        assert!(after.core_percent_since(&before) > 10.0);
+        assert!(after.cpu_s_since(&before) >= 0.05, "{before:?} {after:?}");
+        assert!(after.core_percent_since(&before) > 0.0);
     }
 }
