@@ -8,8 +8,12 @@
 pub mod agent;
 pub mod call;
 pub mod campaign;
+pub mod conversation;
 pub mod do_not_call;
+pub mod flow;
 pub mod ids;
+pub mod language;
+pub mod machine_detection;
 pub mod phone;
 pub mod pii;
 pub mod record;

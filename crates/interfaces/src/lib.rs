@@ -8,6 +8,8 @@ pub mod clock;
 pub mod conformance;
 pub mod event_renderer;
 pub mod failpoint;
+pub mod language_model;
+pub mod speech;
 pub mod store;
 pub mod voice;
 pub mod webhook_transport;

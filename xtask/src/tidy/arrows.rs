@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("interfaces", &["domain"]),
     ("store", &["domain", "interfaces"]),
     ("carriers", &["domain", "interfaces"]),
+    ("providers", &["domain", "interfaces"]),
     ("voice", &["domain", "interfaces", "media"]),
     ("app", &["domain", "interfaces"]),
     ("dialects", &["domain", "interfaces", "app"]),
@@ -25,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "app",
             "store",
             "carriers",
+            "providers",
             "voice",
             "dialects",
             "sandbox",
@@ -38,7 +40,11 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["store"], "store alone knows SQL"),
     ("sqlx", &["store"], "store alone knows SQL"),
     ("rsipstack", &["carriers", "sandbox"], "SIP stays behind SipUa"),
-    ("reqwest", &["server"], "HTTP to the outside is WebhookTransport's"),
+    (
+        "reqwest",
+        &["server", "providers"],
+        "HTTP to the outside is WebhookTransport's and the hosted providers'",
+    ),
     ("figment", &["server"], "configuration is read at the edge"),
     ("utoipa", &["dialects", "server"], "dialects alone know a wire format"),
 ];

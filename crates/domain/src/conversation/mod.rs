@@ -1,0 +1,1 @@
+//! Who speaks when: turns, interruptions, silence, and what of our words was heard. Pure; the voice runtime drives it.

@@ -1,0 +1,1 @@
+//! The flow brain: a declarative graph that says templates and expects typed answers. Pure, deterministic, without any model.
