@@ -5,6 +5,7 @@
 //! the next millisecond. Clips are loaded and encoded before they get there, recordings are written by threads of their
 //! own. What the packets mean is decided in `carillon_media`.
 
+pub mod agent;
 mod call;
 mod clips;
 mod clock;

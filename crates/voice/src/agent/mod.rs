@@ -1,0 +1,3 @@
+//! Conversations: one task for each call whose script converses.
+
+pub mod brain;
