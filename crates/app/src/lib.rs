@@ -14,6 +14,7 @@ mod records;
 mod runner;
 mod sweeper;
 mod trunk_choice;
+mod trunks;
 mod webhooks;
 
 pub use calls::{SingleCall, SingleRefusal};
@@ -103,6 +104,7 @@ struct Inner {
     settings: AppSettings,
     wake_runner: Notify,
     wake_webhooks: Notify,
+    wake_trunks: Notify,
     /// Tasks of live calls. A task removes itself when it ends.
     calls: Mutex<BTreeMap<CallId, mpsc::Sender<CallControl>>>,
     /// Deliveries that are on the wire now.
@@ -123,6 +125,7 @@ impl App {
                 settings,
                 wake_runner: Notify::new(),
                 wake_webhooks: Notify::new(),
+                wake_trunks: Notify::new(),
                 calls: Mutex::default(),
                 sending: Mutex::default(),
                 tracker: TaskTracker::new(),
@@ -135,6 +138,8 @@ impl App {
     /// Ends what an earlier life left up, then starts the loops. Returns when every open call has a task again.
     pub async fn start(&self) -> Result<(), StoreError> {
         self.recover_open_calls().await?;
+        let app = self.clone();
+        self.spawn(async move { app.run_trunks().await });
         let app = self.clone();
         self.spawn(async move { app.run_campaigns().await });
         let app = self.clone();

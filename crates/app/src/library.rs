@@ -127,6 +127,7 @@ impl App {
     pub async fn save_workspace(&self, workspace: Workspace) -> Result<Workspace, SaveRefusal> {
         self.save(workspace.id, Change::PutWorkspace(Box::new(workspace.clone())))
             .await?;
+        self.inner.wake_trunks.notify_one();
         Ok(Workspace {
             version: workspace.version + 1,
             ..workspace
@@ -224,6 +225,7 @@ impl App {
         };
         self.save(workspace_id, Change::PutTrunk(Box::new(trunk.clone())))
             .await?;
+        self.inner.wake_trunks.notify_one();
         Ok(Trunk {
             version: version + 1,
             ..trunk

@@ -8,6 +8,11 @@ use carillon_domain::workspace::{Mode, Workspace};
 pub(crate) fn choose<'a>(workspace: &Workspace, trunks: &'a [Trunk], wanted: Option<TrunkId>) -> Option<&'a Trunk> {
     trunks
         .iter()
-        .filter(|trunk| trunk.enabled && trunk.sandbox == (workspace.mode == Mode::Sandbox))
+        .filter(|trunk| is_usable(workspace, trunk))
         .find(|trunk| wanted.is_none_or(|wanted| trunk.id == wanted))
+}
+
+/// Whether the workspace may call over the trunk at all.
+pub(crate) fn is_usable(workspace: &Workspace, trunk: &Trunk) -> bool {
+    trunk.enabled && trunk.sandbox == (workspace.mode == Mode::Sandbox)
 }

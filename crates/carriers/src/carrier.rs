@@ -8,7 +8,7 @@ use carillon_domain::call::DialogFacts;
 use carillon_domain::ids::{CallId, TrunkId};
 use carillon_domain::trunk::{Transport, Trunk};
 use carillon_interfaces::carrier::{Carrier, CarrierEvent, NotSent, OriginateRequest};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +27,8 @@ pub struct SipCarrier {
     pacers: Mutex<HashMap<TrunkId, Arc<Pacer>>>,
     /// Calls that have not left yet, and how their wait is ended.
     waiting: Mutex<HashMap<CallId, CancellationToken>>,
+    /// The addresses by which each trunk is known as a source.
+    known: Mutex<BTreeMap<TrunkId, BTreeSet<IpAddr>>>,
 }
 
 /// Lets one trunk's calls out one after the other. The lock is fair, and is held from the moment the window opens until
@@ -52,19 +54,28 @@ impl SipCarrier {
             ua,
             pacers: Mutex::default(),
             waiting: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
-    /// Makes a trunk a peer whose messages are read, and over TCP connects to it: before its first call, so that its
-    /// OPTIONS are answered. Its addresses are tried in turn.
+    /// Makes a trunk a peer whose messages are read, and over TCP connects to it. Its addresses are tried in turn.
     ///
     /// # Errors
     /// Its name does not resolve, or none of its addresses takes a connection.
     pub async fn reach(&self, trunk: &Trunk) -> Result<Destination, NotSent> {
+        let addrs = resolve(trunk, self.ua.local_addr()).await?;
+        self.lock_known()
+            .entry(trunk.id)
+            .or_default()
+            .extend(addrs.iter().map(SocketAddr::ip));
+        self.reach_first(trunk, &addrs).await
+    }
+
+    async fn reach_first(&self, trunk: &Trunk, addrs: &[SocketAddr]) -> Result<Destination, NotSent> {
         let mut result = Err(NotSent::Unreachable(trunk.host.clone()));
-        for addr in resolve(trunk, self.ua.local_addr()).await? {
+        for addr in addrs {
             let destination = Destination {
-                addr,
+                addr: *addr,
                 transport: trunk.transport,
             };
             result = self.ua.reach(destination).await.map(|()| destination);
@@ -73,6 +84,35 @@ impl SipCarrier {
             }
         }
         result
+    }
+
+    /// Makes every address of the trunk's name a known source, and connects to a trunk over TCP that has new ones.
+    async fn make_known(&self, trunk: &Trunk) -> Result<(), NotSent> {
+        let addrs = resolve(trunk, self.ua.local_addr()).await?;
+        let now: BTreeSet<IpAddr> = addrs.iter().map(SocketAddr::ip).collect();
+        let before = self.lock_known().insert(trunk.id, now.clone()).unwrap_or_default();
+        for ip in &now {
+            self.ua.know(*ip).await;
+        }
+        for ip in before.difference(&now) {
+            self.forget_unused(*ip).await;
+        }
+        if trunk.transport == Transport::Tcp && now != before {
+            self.reach_first(trunk, &addrs).await?;
+        }
+        Ok(())
+    }
+
+    /// Several trunks may stand behind one address.
+    async fn forget_unused(&self, ip: IpAddr) {
+        let used = self.lock_known().values().any(|ips| ips.contains(&ip));
+        if !used {
+            self.ua.forget(ip).await;
+        }
+    }
+
+    fn lock_known(&self) -> std::sync::MutexGuard<'_, BTreeMap<TrunkId, BTreeSet<IpAddr>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pacer(&self, trunk: TrunkId, limit: u32) -> Arc<Pacer> {
@@ -251,5 +291,27 @@ impl Carrier for SipCarrier {
             }
         };
         self.ua.end_orphan(destination, trunk.credentials.clone(), dialog).await
+    }
+
+    async fn set_trunks(&self, trunks: Vec<Arc<Trunk>>) {
+        let gone: Vec<BTreeSet<IpAddr>> = {
+            let mut known = self.lock_known();
+            let missing: Vec<TrunkId> = known
+                .keys()
+                .copied()
+                .filter(|id| trunks.iter().all(|trunk| trunk.id != *id))
+                .collect();
+            missing.iter().filter_map(|id| known.remove(id)).collect()
+        };
+        for ip in gone.into_iter().flatten() {
+            self.forget_unused(ip).await;
+        }
+        // Side by side: a name server that is slow for one must not keep the others unknown.
+        let each = trunks.iter().map(|trunk| async move {
+            if let Err(error) = self.make_known(trunk).await {
+                tracing::warn!(trunk = %trunk.id, %error, "a trunk is not reached yet");
+            }
+        });
+        futures::future::join_all(each).await;
     }
 }

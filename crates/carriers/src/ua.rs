@@ -7,7 +7,7 @@ use carillon_domain::script::Digit;
 use carillon_domain::trunk::{Credentials, Transport};
 use carillon_interfaces::carrier::{CarrierEvent, NotSent};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -189,6 +189,12 @@ pub trait SipUa: Send + Sync {
     /// # Errors
     /// [`NotSent::Unreachable`] if no connection can be made in time.
     async fn reach(&self, destination: Destination) -> Result<(), NotSent>;
+
+    /// Makes an address a known source of messages, without a connection to it.
+    async fn know(&self, ip: IpAddr);
+
+    /// Reads this address's messages no more, once no live leg speaks with it. Those of the settings stay known.
+    async fn forget(&self, ip: IpAddr);
 
     /// Sends an INVITE. Returns when it has been handed to the socket; events follow until a final one.
     ///

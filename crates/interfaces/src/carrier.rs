@@ -109,4 +109,8 @@ pub trait Carrier: Send + Sync {
     /// Ends a leg of an earlier life of this process: CANCEL if it was not answered, BYE if it was, both when it is not
     /// known. Returns whether the far end confirmed.
     async fn end_orphan(&self, trunk: Arc<Trunk>, dialog: DialogFacts) -> bool;
+
+    /// The trunks that may be used from now on, all of them: their peers are known before the first call, and those of trunks
+    /// that are missing no longer are. Called at start, after each change, and now and then, since names may resolve anew.
+    async fn set_trunks(&self, trunks: Vec<Arc<Trunk>>);
 }

@@ -236,6 +236,8 @@ impl Carrier for FakeCarrier {
         }
         !beyond_reach
     }
+
+    async fn set_trunks(&self, _: Vec<Arc<Trunk>>) {}
 }
 
 /// What the carrier knows of a leg before it was answered.

@@ -51,6 +51,8 @@ enum Command {
     Vanish(LegId),
     OfferAnswered(LegId, u64, Option<Bytes>),
     AddPeer(Destination, oneshot::Sender<bool>),
+    Know(IpAddr),
+    Forget(IpAddr),
     Adopt(TcpStream, SocketAddr, oneshot::Sender<()>),
     Stats(oneshot::Sender<UaStats>),
     Close(oneshot::Sender<()>),
@@ -293,6 +295,8 @@ impl Engine {
                 let ready = destination.transport == Transport::Udp || self.connections.to(destination.addr).is_some();
                 let _ = reply.send(ready);
             }
+            Command::Know(ip) => self.core.add_peer(ip),
+            Command::Forget(ip) => self.core.forget_peer(ip),
             Command::Adopt(stream, peer, reply) => {
                 self.connections.adopt(stream, peer);
                 let _ = reply.send(());
@@ -420,6 +424,14 @@ impl SipUa for SipEngine {
         let (reply, adopted) = oneshot::channel();
         self.command(Command::Adopt(stream, destination.addr, reply)).await;
         adopted.await.map_err(|_| stopped())
+    }
+
+    async fn know(&self, ip: IpAddr) {
+        self.command(Command::Know(ip)).await;
+    }
+
+    async fn forget(&self, ip: IpAddr) {
+        self.command(Command::Forget(ip)).await;
     }
 
     async fn originate(&self, call: OutboundCall, events: mpsc::Sender<CarrierEvent>) -> Result<(), NotSent> {

@@ -469,6 +469,8 @@ impl Carrier for FarEnd {
     async fn end_orphan(&self, _trunk: Arc<Trunk>, _dialog: DialogFacts) -> bool {
         true
     }
+
+    async fn set_trunks(&self, _: Vec<Arc<Trunk>>) {}
 }
 
 #[async_trait]

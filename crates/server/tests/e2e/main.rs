@@ -12,4 +12,5 @@ mod load;
 mod sipp_calls;
 mod sound;
 mod start;
+mod trunks;
 mod webhooks;

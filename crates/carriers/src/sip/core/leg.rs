@@ -508,10 +508,15 @@ impl Core {
             .take(8)
             .collect();
         for ip in ips {
-            if leg.named_peers.len() < 16 && !leg.named_peers.contains(&ip) {
-                leg.named_peers.push(ip);
-                *self.dialog_peers.entry(ip).or_default() += 1;
-            }
+            self.name_peer(leg, ip);
+        }
+    }
+
+    /// Remembers one address as a source for as long as the leg is there.
+    pub(super) fn name_peer(&mut self, leg: &mut Leg, ip: IpAddr) {
+        if leg.named_peers.len() < 16 && !leg.named_peers.contains(&ip) {
+            leg.named_peers.push(ip);
+            *self.dialog_peers.entry(ip).or_default() += 1;
         }
     }
 

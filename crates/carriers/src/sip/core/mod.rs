@@ -236,6 +236,14 @@ impl Core {
         self.peers.insert(ip);
     }
 
+    /// Makes an address unknown again, unless the settings name it. Live legs go on with theirs.
+    pub(crate) fn forget_peer(&mut self, ip: IpAddr) {
+        let named = matches!(&self.config.sources, SourcePolicy::Peers(peers) if peers.contains(&ip));
+        if !named {
+            self.peers.remove(&ip);
+        }
+    }
+
     /// Takes calls from now on.
     pub(crate) fn set_acceptor(&mut self, acceptor: mpsc::Sender<IncomingCall>) {
         self.acceptor = Some(acceptor);

@@ -59,7 +59,6 @@ impl Core {
             peer,
             conn,
         };
-        self.add_peer(peer.ip());
         // CANCEL must carry the INVITE's own sent-by, which its Contact shows.
         let sent_by = facts
             .contact_uri
@@ -113,6 +112,7 @@ impl Core {
             linger_until: None,
             named_peers: Vec::new(),
         };
+        self.name_peer(&mut leg, peer.ip());
         self.name_peers(&mut leg);
         self.schedule(give_up_by, TimerOf::Leg(id));
         match facts.invite_branch {

@@ -172,7 +172,7 @@ impl Core {
             linger_until: None,
             named_peers: Vec::new(),
         };
-        self.add_peer(flow.peer.ip());
+        self.name_peer(&mut leg, flow.peer.ip());
         self.send_invite(now, &mut leg);
         self.schedule(now + call.ring_timeout, TimerOf::Leg(leg.id));
         self.insert_leg(leg);

@@ -227,6 +227,8 @@ impl Carrier for Nothing {
     async fn end_orphan(&self, _: Arc<Trunk>, _: DialogFacts) -> bool {
         true
     }
+
+    async fn set_trunks(&self, _: Vec<Arc<Trunk>>) {}
 }
 
 #[async_trait]

@@ -5,6 +5,7 @@ use super::{PATIENCE, ports};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -52,6 +53,11 @@ impl Installation {
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
         self.settings.push((variable.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Where it signals.
+    pub(crate) fn sip_addr(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.sip_port))
     }
 
     /// Where the process writes what it says.
