@@ -442,7 +442,10 @@ impl CallTask {
                 self.call.version = self.stored.version;
                 match written {
                     Some(CallState::Ringing) => self.app.pass(Failpoint::ProgressCommitted).await,
-                    Some(CallState::InCall) => self.app.pass(Failpoint::AnswerCommitted).await,
+                    Some(CallState::InCall) => {
+                        self.app.pass(Failpoint::AnswerCommitted).await;
+                        self.app.inner.parts.carrier.acknowledge(self.call.id).await;
+                    }
                     Some(CallState::Closed) => {
                         self.call = self.stored.clone();
                         self.app.perform(Effect::WakeWebhooks, &self.call);

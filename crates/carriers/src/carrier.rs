@@ -21,6 +21,10 @@ const WAITING_MAX: usize = 10_000;
 /// How long a name may take to resolve.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long the ACK of an answer may wait until the answer is stored. A far end repeats its 200 first after 0.5 s and for 32 s
+/// in all (RFC 3261 section 13.3.1.4); a store that takes longer than this must not keep people waiting for their call.
+const ACK_WAITS_MAX: Duration = Duration::from_secs(2);
+
 /// `Carrier` over SIP.
 pub struct SipCarrier {
     ua: Arc<dyn SipUa>,
@@ -233,6 +237,7 @@ fn outbound(request: OriginateRequest, destination: Destination) -> Result<Outbo
         credentials: trunk.credentials.clone(),
         offer: request.offer_sdp,
         ring_timeout: request.ring_timeout,
+        hold_ack: Some(ACK_WAITS_MAX),
         identity: request.identity,
         destination,
     })
@@ -268,6 +273,10 @@ impl Carrier for SipCarrier {
             self.ua.hang_up(leg_of(call_id)).await;
         }
         Ok(())
+    }
+
+    async fn acknowledge(&self, call_id: CallId) {
+        self.ua.acknowledge(leg_of(call_id)).await;
     }
 
     async fn hang_up(&self, call_id: CallId) {

@@ -45,6 +45,8 @@ pub struct OutboundCall {
     pub offer: Bytes,
     /// How long it may ring, from the INVITE on.
     pub ring_timeout: Duration,
+    /// How long the ACK of a 2xx waits for [`SipUa::acknowledge`]; `None`: it leaves at once.
+    pub hold_ack: Option<Duration>,
 }
 
 impl fmt::Debug for OutboundCall {
@@ -201,6 +203,9 @@ pub trait SipUa: Send + Sync {
     /// # Errors
     /// Nothing was sent, and no event follows.
     async fn originate(&self, call: OutboundCall, events: mpsc::Sender<CarrierEvent>) -> Result<(), NotSent>;
+
+    /// Sends the ACK that [`OutboundCall::hold_ack`] holds back. Unknown legs, and those that need none, are ignored.
+    async fn acknowledge(&self, leg: LegId);
 
     /// Ends a leg in whatever state it is. Unknown legs are ignored.
     async fn hang_up(&self, leg: LegId);

@@ -41,7 +41,7 @@ pub enum CarrierEvent {
         /// What is needed to end this leg after a restart.
         dialog: DialogFacts,
     },
-    /// 200 to the INVITE; the ACK has been sent. `sdp` is the answer (empty if it had none).
+    /// 200 to the INVITE; its ACK waits for [`Carrier::acknowledge`]. `sdp` is the answer (empty if it had none).
     Answered {
         /// The answer.
         sdp: Bytes,
@@ -101,6 +101,11 @@ pub trait Carrier: Send + Sync {
     /// Sends the INVITE, paced so that the trunk's calls per second are never exceeded in any sliding second.
     /// Returns when it has been handed to the socket. Events follow on `events` until a final one.
     async fn originate(&self, request: OriginateRequest, events: mpsc::Sender<CarrierEvent>) -> Result<(), NotSent>;
+
+    /// The answer is stored: its ACK may leave. Until then the far end repeats its 200 to whoever comes after us, so that a leg
+    /// can be ended even if we die between its answer and our writing it down. A carrier does not wait for this longer than
+    /// the far end waits before it repeats itself. Unknown calls are ignored.
+    async fn acknowledge(&self, call_id: CallId);
 
     /// Ends a call in whatever state it is (CANCEL, or BYE). The final event follows within the carrier's own deadline,
     /// whatever the far end does. Unknown calls are ignored.

@@ -17,6 +17,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// A carrier's ACK waits this long for the answer to be stored.
+pub(crate) const ACK_WAITS_MAX: Duration = Duration::from_secs(2);
+
 /// How a leg ended, as the far end knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LegEnd {
@@ -47,7 +50,11 @@ pub(crate) struct Leg {
     pub(crate) tag: String,
     pub(crate) up: bool,
     pub(crate) answered: bool,
-    /// Nobody can end it any more: its tag was never stored. The far end notices that its sound stopped.
+    /// When it was answered.
+    pub(crate) answered_at: Option<Instant>,
+    /// The ACK of its answer has been sent.
+    pub(crate) acknowledged: bool,
+    /// Nobody can end it any more: its tag was never stored, and its 200 is not repeated. The far end notices that its sound stopped.
     pub(crate) beyond_reach: bool,
     pub(crate) end: Option<LegEnd>,
     /// The life that made it is over.
@@ -165,6 +172,8 @@ impl FakeCarrier {
             tag: format!("far{}", &sip_call_id[..8.min(sip_call_id.len())]),
             up: true,
             answered: false,
+            answered_at: None,
+            acknowledged: false,
             beyond_reach: false,
             end: None,
             orphan: false,
@@ -208,6 +217,14 @@ impl Carrier for FakeCarrier {
         Ok(())
     }
 
+    async fn acknowledge(&self, call_id: CallId) {
+        let mut legs = self.world.legs();
+        let leg = legs.sip_call_id_of.get(&call_id).cloned();
+        if let Some(leg) = leg.and_then(|sip_call_id| legs.by_sip_call_id.get_mut(&sip_call_id)) {
+            leg.acknowledged |= leg.up && !leg.orphan;
+        }
+    }
+
     async fn hang_up(&self, call_id: CallId) {
         self.command(call_id, LegCommand::HangUp);
     }
@@ -227,7 +244,8 @@ impl Carrier for FakeCarrier {
             let Some(leg) = legs.get_mut(sip_call_id).filter(|leg| leg.up) else {
                 return true;
             };
-            leg.beyond_reach |= leg.answered && dialog.remote_tag.as_ref() != Some(&leg.tag);
+            // A 200 without its ACK is repeated, with its tag.
+            leg.beyond_reach |= leg.acknowledged && dialog.remote_tag.as_ref() != Some(&leg.tag);
             let _ = leg.commands.try_send(LegCommand::EndOrphan);
             leg.beyond_reach
         };

@@ -2,7 +2,7 @@
 
 use crate::crowd::{Key, Person, Reaction, failure, no_response};
 use crate::dice::Dice;
-use crate::far_end::LegEnd;
+use crate::far_end::{ACK_WAITS_MAX, LegEnd};
 use crate::life::Life;
 use crate::sound::Sound;
 use crate::world::World;
@@ -188,7 +188,7 @@ impl LegTask {
             return self.orphaned(false).await;
         }
         if self.dice.chance(200) {
-            // The 200 was on its way: the carrier acknowledges it, says so, and sends BYE.
+            // The 200 was on its way: the carrier acknowledges it at once, says so, and sends BYE.
             self.facts.answered = true;
             self.send(CarrierEvent::Answered {
                 sdp: Bytes::from_static(b"v=0"),
@@ -208,6 +208,7 @@ impl LegTask {
     async fn answered(mut self, person: Person) {
         if let Some(leg) = self.world.legs().get_mut(&self.sip_call_id) {
             leg.answered = true;
+            leg.answered_at = Some(Instant::now());
         }
         self.world.note(format_args!("answered {}", self.call_id));
         self.facts.answered = true;
@@ -322,6 +323,7 @@ impl LegTask {
                 return;
             };
             leg.orphan = true;
+            leg.acknowledged |= leg.answered_at.is_some_and(|at| at.elapsed() >= ACK_WAITS_MAX);
             leg.answered
         };
         let impatient = self.dice.chance(if answered { 300 } else { 100 });

@@ -35,6 +35,7 @@ enum Command {
         mpsc::Sender<CarrierEvent>,
         oneshot::Sender<Result<(), NotSent>>,
     ),
+    Acknowledge(LegId),
     HangUp(LegId),
     Reinvite(LegId, Bytes, oneshot::Sender<Result<Bytes, OfferRefused>>),
     InfoDigit(LegId, Digit),
@@ -277,6 +278,7 @@ impl Engine {
                 }
                 let _ = reply.send(result);
             }
+            Command::Acknowledge(leg) => self.core.acknowledge(leg),
             Command::HangUp(leg) => self.core.hang_up(now, leg),
             Command::Reinvite(leg, offer, reply) => self.core.reinvite(now, leg, offer, reply),
             Command::InfoDigit(leg, digit) => self.core.send_info_digit(now, leg, digit),
@@ -438,6 +440,10 @@ impl SipUa for SipEngine {
         let (reply, result) = oneshot::channel();
         self.command(Command::Originate(Box::new(call), events, reply)).await;
         result.await.map_err(|_| stopped())?
+    }
+
+    async fn acknowledge(&self, leg: LegId) {
+        self.command(Command::Acknowledge(leg)).await;
     }
 
     async fn hang_up(&self, leg: LegId) {

@@ -459,6 +459,8 @@ impl Carrier for FarEnd {
         Ok(())
     }
 
+    async fn acknowledge(&self, _: CallId) {}
+
     async fn hang_up(&self, call_id: CallId) {
         if let Some(events) = self.with(call_id, |leg| leg.carrier.take()) {
             // The call may be over already.

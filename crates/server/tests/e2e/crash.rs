@@ -26,6 +26,12 @@ const AT_ONCE: usize = 3;
 fn crowd(number: &str) -> Plan {
     let ring = Duration::from_millis(150);
     match number.bytes().last() {
+        // Answers before anything else comes back: its tag is known only from the 200.
+        Some(b'4') => Plan::Answer {
+            ring: Duration::ZERO,
+            talk: None,
+            sound: Sound::Nothing,
+        },
         Some(b'5') => Plan::Refuse { ring, code: 486 },
         Some(b'6') => Plan::Ring,
         Some(b'7') => Plan::Answer {

@@ -326,6 +326,7 @@ impl Core {
 
     /// Sends BYE and sets the deadline of the final event.
     pub(super) fn send_bye(&mut self, now: Instant, leg: &mut Leg, authorization: Option<(&'static str, String)>) {
+        self.release_ack(leg);
         leg.local_cseq += 1;
         let headers: Vec<(&str, &str)> = authorization
             .iter()
@@ -384,6 +385,7 @@ impl Core {
         if leg.phase == Phase::Over {
             return;
         }
+        self.release_ack(leg);
         leg.phase = Phase::Over;
         self.live = self.live.saturating_sub(1);
         leg.session = None;

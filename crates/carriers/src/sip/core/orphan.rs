@@ -156,11 +156,20 @@ impl Core {
     }
 
     fn send_orphan_bye(&mut self, now: Instant, leg: &mut Leg) {
-        if let Side::Orphan(orphan) = &mut leg.side
-            && !std::mem::replace(&mut orphan.bye_sent, true)
-        {
-            self.send_bye(now, leg, None);
+        let Side::Orphan(orphan) = &mut leg.side else { return };
+        if std::mem::replace(&mut orphan.bye_sent, true) {
+            return;
         }
+        if orphan.facts.answered {
+            // The answer was stored, its ACK may still have been held back. A second one does no harm.
+            let cseq = orphan.facts.invite_cseq;
+            let (_, ack, to) = self.dialog_request(leg, &leg.dialog.clone(), "ACK", cseq, &[], None);
+            if let Side::Orphan(orphan) = &mut leg.side {
+                orphan.ack = Some((ack.clone(), to));
+            }
+            self.send(to, ack);
+        }
+        self.send_bye(now, leg, None);
     }
 
     pub(super) fn orphan_cancel_response(&mut self, now: Instant, leg: &mut Leg, code: u16) {

@@ -10,7 +10,7 @@ use crate::ua::{LegId, OutboundCall};
 use bytes::Bytes;
 use carillon_domain::trunk::Transport;
 use carillon_interfaces::carrier::{CallFailure, CarrierEvent, NotSent, WireState};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// Most forks of one call whose 2xx we end.
@@ -60,6 +60,10 @@ pub(super) struct OutboundSide {
     pub(super) ending: Option<Ending>,
     cancel_sent: bool,
     give_up_by: Option<Instant>,
+    /// How long the ACK of the 2xx that we use may wait for [`Core::acknowledge`].
+    hold_ack: Option<Duration>,
+    /// Its ACK leaves then at the latest.
+    ack_held_until: Option<Instant>,
     /// The To tag of the 2xx that we use, and its ACK.
     answered: Option<(Option<String>, (Bytes, Flow))>,
     forks: Vec<Fork>,
@@ -141,6 +145,8 @@ impl Core {
             ending: None,
             cancel_sent: false,
             give_up_by: None,
+            hold_ack: call.hold_ack,
+            ack_held_until: None,
             answered: None,
             forks: Vec::new(),
             copies: 0,
@@ -359,6 +365,9 @@ impl Core {
         let Side::Outbound(out) = &mut leg.side else { return };
         let tag = message.to_tag.clone();
         if let Some((used, ack)) = &out.answered {
+            if *used == tag && out.ack_held_until.is_some() {
+                return;
+            }
             let copy = if *used == tag {
                 Some(ack.clone())
             } else {
@@ -384,10 +393,16 @@ impl Core {
         leg.dialog = Dialog::of_response(message);
         self.name_peers(leg);
         let ack = self.ack(leg, &leg.dialog.clone());
+        let mut held_until = None;
         if let Side::Outbound(out) = &mut leg.side {
             out.answered = Some((tag, ack.clone()));
+            held_until = out.hold_ack.filter(|_| wanted).map(|hold| now + hold);
+            out.ack_held_until = held_until;
         }
-        self.send(ack.1, ack.0);
+        match held_until {
+            Some(at) => self.schedule(at, TimerOf::Leg(leg.id)),
+            None => self.send(ack.1, ack.0),
+        }
         metrics::histogram!("carillon_sip_invite_seconds").record(now.duration_since(started).as_secs_f64());
         leg.remote_allows_update = message.lists("Allow", "UPDATE");
         if wanted {
@@ -402,6 +417,22 @@ impl Core {
             self.emit_carrier(now, leg, event);
         } else {
             self.send_bye(now, leg, None);
+        }
+    }
+
+    /// What the 2xx told is stored: its ACK may leave. Until then the far end would repeat the 2xx to whoever takes over from
+    /// us, so that a leg whose answer was never stored can still be ended.
+    pub(crate) fn acknowledge(&mut self, id: LegId) {
+        self.with_leg(id, |core, leg| core.release_ack(leg));
+    }
+
+    /// Sends the ACK that was held back, if it was.
+    pub(super) fn release_ack(&mut self, leg: &mut Leg) {
+        if let Side::Outbound(out) = &mut leg.side
+            && out.ack_held_until.take().is_some()
+            && let Some((_, (ack, flow))) = out.answered.clone()
+        {
+            self.send(flow, ack);
         }
     }
 
@@ -547,6 +578,11 @@ impl Core {
     }
 
     pub(super) fn outbound_timer(&mut self, now: Instant, leg: &mut Leg) {
+        if let Side::Outbound(out) = &leg.side
+            && out.ack_held_until.is_some_and(|at| at <= now)
+        {
+            self.release_ack(leg);
+        }
         if leg.phase != Phase::Early {
             return;
         }

@@ -299,6 +299,7 @@ impl Core {
             if leg.phase != Phase::Up || busy || waits {
                 return;
             }
+            core.release_ack(leg);
             leg.local_cseq += 1;
             let cseq = leg.local_cseq;
             let dialog = leg.dialog.clone();
@@ -383,6 +384,7 @@ impl Core {
             if leg.phase != Phase::Up {
                 return;
             }
+            core.release_ack(leg);
             leg.local_cseq += 1;
             let body = format!("Signal={}\r\nDuration=160\r\n", char::from(digit));
             let body = Some(("application/dtmf-relay", body.as_bytes()));

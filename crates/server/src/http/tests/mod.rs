@@ -222,6 +222,8 @@ impl Carrier for Nothing {
         Err(NotSent::NoRoom("nobody calls here".to_owned()))
     }
 
+    async fn acknowledge(&self, _: CallId) {}
+
     async fn hang_up(&self, _: CallId) {}
 
     async fn end_orphan(&self, _: Arc<Trunk>, _: DialogFacts) -> bool {

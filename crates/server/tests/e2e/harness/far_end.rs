@@ -306,7 +306,15 @@ impl Inner {
         }
         self.respond(&key, 100, "Trying", "").await;
         self.update(&key, |leg| leg.seen.rang = true);
-        self.respond(&key, 180, "Ringing", "").await;
+        if !matches!(
+            plan,
+            Plan::Answer {
+                ring: Duration::ZERO,
+                ..
+            }
+        ) {
+            self.respond(&key, 180, "Ringing", "").await;
+        }
         match plan {
             Plan::Silence | Plan::Ring => {}
             Plan::Refuse { ring, code } => {

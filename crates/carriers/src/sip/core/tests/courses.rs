@@ -10,6 +10,7 @@ enum Step {
     Reject(u16),
     WeHangUp,
     TheyHangUp,
+    WeAcknowledge,
     WeOffer,
     TheyOffer,
     TheyPress,
@@ -23,6 +24,7 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
         1 => prop_oneof![Just(486_u16), Just(503), Just(603), Just(302)].prop_map(Step::Reject),
         2 => Just(Step::WeHangUp),
         2 => Just(Step::TheyHangUp),
+        1 => Just(Step::WeAcknowledge),
         1 => Just(Step::WeOffer),
         1 => Just(Step::TheyOffer),
         1 => Just(Step::TheyPress),
@@ -46,9 +48,12 @@ proptest! {
     /// Whatever both sides do and whatever the network does: one final event, in time, nothing after it, and nothing
     /// left in memory. What the far end believes to be up is down when we say so and it was told.
     #[test]
-    fn every_call_ends_once_and_leaves_nothing(steps in steps(), weather in weather(), ring_ms in 500_u64..6_000) {
+    fn every_call_ends_once_and_leaves_nothing(steps in steps(), weather in weather(), ring_ms in 500_u64..6_000, hold_ms in proptest::option::of(0_u64..4_000)) {
         let mut world = World::new(weather, SipTimers::default());
-        let (leg, mut events) = world.call(1, ms(ring_ms));
+        let (mut call, (sender, mut events)) = outbound(1, ms(ring_ms));
+        call.hold_ack = hold_ms.map(ms);
+        let leg = call.leg;
+        world.cores[US].originate(world.now, call, None, sender).unwrap();
         let mut incoming: Option<IncomingCall> = None;
         let mut told: Vec<CarrierEvent> = Vec::new();
         let mut plan: VecDeque<_> = steps.into();
@@ -66,6 +71,7 @@ proptest! {
                     let sdp = Bytes::from_static(b"v=0\r\n");
                     match (step, far) {
                         (Step::WeHangUp, _) => world.cores[US].hang_up(now, leg),
+                        (Step::WeAcknowledge, _) => world.cores[US].acknowledge(leg),
                         (Step::WeOffer, _) => world.cores[US].reinvite(now, leg, sdp, oneshot::channel().0),
                         (Step::Ring(code), Some(far)) => world.cores[FAR].ring(now, far, code, None),
                         (Step::Answer, Some(far)) => world.cores[FAR].answer(now, far, sdp),

@@ -4,6 +4,7 @@
 
 mod courses;
 mod guard;
+mod held_acks;
 mod orphans;
 mod timing;
 
@@ -243,6 +244,7 @@ fn outbound(number: u128, ring: Duration) -> (OutboundCall, Events) {
         credentials: None,
         offer: Bytes::from_static(b"v=0\r\n"),
         ring_timeout: ring,
+        hold_ack: None,
     };
     (call, mpsc::channel(64))
 }

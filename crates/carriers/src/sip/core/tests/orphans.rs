@@ -86,6 +86,24 @@ fn an_orphan_whose_far_end_is_gone_is_given_up_in_time() {
     assert!(world.now - began <= SipTimers::default().orphan_deadline + ms(100));
 }
 
+/// What is known of a leg of which nothing came back.
+pub(super) fn facts_of_the_attempt(call: &OutboundCall) -> DialogFacts {
+    DialogFacts {
+        identity: call.identity.clone(),
+        invite_branch: None,
+        invite_cseq: 1,
+        remote_uri: call.request_uri.clone(),
+        invite_uri: call.request_uri.clone(),
+        local_uri: call.from_uri.clone(),
+        contact_uri: None,
+        remote_tag: None,
+        remote_target: None,
+        route_set: Vec::new(),
+        peer: None,
+        answered: false,
+    }
+}
+
 /// The process died between sending the INVITE and storing anything that came back.
 #[test]
 fn an_orphan_of_which_only_the_attempt_is_known_is_cancelled() {
@@ -96,8 +114,7 @@ fn an_orphan_of_which_only_the_attempt_is_known_is_cancelled() {
             username: "a".to_owned(),
             password: Secret::new("b"),
         });
-        let (identity, invite_uri, local_uri) =
-            (call.identity.clone(), call.request_uri.clone(), call.from_uri.clone());
+        let facts = facts_of_the_attempt(&call);
         world.cores[US].originate(world.now, call, None, sender).unwrap();
         let mut call = world.arrived();
         if challenged {
@@ -114,20 +131,6 @@ fn an_orphan_of_which_only_the_attempt_is_known_is_cancelled() {
             assert_eq!(call.cseq, 2);
         }
         world.cores[FAR].ring(world.now, call.leg, 180, None);
-        let facts = DialogFacts {
-            identity,
-            invite_branch: None,
-            invite_cseq: 1,
-            remote_uri: invite_uri.clone(),
-            invite_uri,
-            local_uri,
-            contact_uri: None,
-            remote_tag: None,
-            remote_target: None,
-            route_set: Vec::new(),
-            peer: None,
-            answered: false,
-        };
         assert_eq!(
             end_in_next_life(&mut world, facts),
             Some(true),
@@ -149,7 +152,7 @@ fn replace_us(world: &mut World) {
     world.cores[US] = Core::new(config, addr(US), Box::new(|_| addr(US).ip()), world.now);
 }
 
-fn end_in_next_life(world: &mut World, facts: DialogFacts) -> Option<bool> {
+pub(super) fn end_in_next_life(world: &mut World, facts: DialogFacts) -> Option<bool> {
     replace_us(world);
     let (reply, mut confirmed) = oneshot::channel();
     let destination = Destination {
