@@ -242,6 +242,11 @@ impl JitterBuffer {
         }
     }
 
+    /// The timestamp of the sound that was given out last.
+    pub fn given_timestamp(&self) -> u32 {
+        self.given.timestamp
+    }
+
     /// How long a packet waits at most before it is heard, in milliseconds.
     pub fn wait_ms(&self) -> u32 {
         self.wait * 20

@@ -12,6 +12,7 @@ use crate::ports::PortLease;
 use crate::receive::Incoming;
 use crate::recording::{Place, RecorderQueue, Sound};
 use crate::source::SourceGuard;
+use crate::speech::{Speech, SpeechAction};
 use crate::statistics::Statistics;
 use carillon_domain::ids::{CallId, ClipId};
 use carillon_domain::script::{Digit, ScriptInput, ScriptOutput, ScriptResult, ScriptRun};
@@ -81,6 +82,7 @@ pub(crate) struct Call {
     sink: Sink,
     waiting_events: VecDeque<VoiceEvent>,
     playback: Option<Playback>,
+    speech: Option<Box<Speech>>,
     script: Option<ScriptState>,
     keys: KeyMerger,
     press: Option<Presses>,
@@ -164,6 +166,7 @@ impl Call {
             sink: new.sink,
             waiting_events: VecDeque::new(),
             playback: None,
+            speech: None,
             script: None,
             keys: KeyMerger::default(),
             press: None,
@@ -218,6 +221,7 @@ impl Call {
     pub(crate) fn turn(&mut self, context: &mut Context, ms: u64) {
         self.tell_waiting();
         self.check_time_out(context.now_us);
+        self.count_speech(context);
         self.pass_on_what_is_heard(context);
         if let Some(script) = self.script.as_mut()
             && script.wake_us.is_some_and(|wake_us| context.now_us >= wake_us)
@@ -235,9 +239,18 @@ impl Call {
         }
     }
 
+    fn count_speech(&mut self, context: &mut Context) {
+        let Some(speech) = self.speech.as_mut() else { return };
+        context.statistics.event_drops += std::mem::take(&mut speech.dropped);
+        context.statistics.speech_gaps += std::mem::take(&mut speech.starved);
+        if speech.is_deserted() {
+            self.speech = None;
+        }
+    }
+
     fn pass_on_what_is_heard(&mut self, context: &mut Context) {
         let Some(listener) = self.listener.as_mut() else { return };
-        if !listener.turn() {
+        if !listener.turn(context.now_us) {
             if listener.is_closed() {
                 self.listener = None;
             } else {
@@ -276,6 +289,10 @@ impl Call {
             let length = chunk.len().min(FRAME_SAMPLES);
             payload[..length].copy_from_slice(&chunk[..length]);
             playback.offset += length;
+            self.record_ours(context, codec, position, &payload);
+        } else if let Some(speech) = self.speech.as_mut()
+            && speech.render(context.now_us, codec, &mut payload)
+        {
             self.record_ours(context, codec, position, &payload);
         }
         let marker = std::mem::take(&mut self.outgoing.marker);
@@ -462,6 +479,9 @@ impl Call {
     pub(crate) fn key_pressed(&mut self, context: &mut Context, path: KeyPath, digit: Digit) {
         if self.keys.is_new(context.now_us, path, digit) {
             self.tell_far_end(context, FarEndEvent::Key(digit));
+            if let Some(speech) = self.speech.as_mut() {
+                speech.key_pressed(context.now_us, digit);
+            }
             self.feed(context, ScriptInput::Key(digit));
         }
     }
@@ -506,6 +526,18 @@ impl Call {
         script.failed = true;
         self.playback = None;
         self.tell(VoiceEvent::ScriptFailed(reason));
+    }
+
+    /// An agent takes the call: what it says replaces whatever was playing.
+    pub(crate) fn set_speech(&mut self, speech: Box<Speech>) {
+        self.playback = None;
+        self.speech = Some(speech);
+    }
+
+    pub(crate) fn speak(&mut self, context: &mut Context, action: SpeechAction) {
+        let codec = self.agreed.as_ref().map_or(Codec::Pcmu, |agreed| agreed.codec);
+        let Some(speech) = self.speech.as_mut() else { return };
+        speech.act(context.now_us, codec, action);
     }
 
     /// Plays sound that no script asked for.

@@ -13,7 +13,8 @@ pub(crate) struct Control {
     /// The media thread that has it.
     pub(crate) thread: usize,
     pub(crate) agreed: Option<Agreed>,
-    pub(crate) answered: bool,
+    /// When it was answered, by the engine's clock.
+    pub(crate) answered_us: Option<u64>,
     pub(crate) has_rtcp: bool,
     pub(crate) script: Option<Script>,
     /// The script has been handed to the media thread.
@@ -30,7 +31,7 @@ impl Control {
             spec,
             thread,
             agreed: None,
-            answered: false,
+            answered_us: None,
             has_rtcp: false,
             script: None,
             script_sent: false,

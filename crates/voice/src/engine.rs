@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::EngineConfig;
 use crate::control::{Control, clips_of, codecs};
 use crate::far_end::{CallFigures, FarEndCommand, FarEndEvent};
-use crate::listener::{HeardFrame, Listener};
+use crate::listener::{Ears, HeardFrame, Listener};
 use crate::ports::{self, PortLease, PortPool};
 use crate::recording::{self, Message, RecorderQueue};
 use crate::worker::{self, Action, Command, WorkerQueue};
@@ -24,7 +24,7 @@ use carillon_media::sdp::{Agreed, Local};
 use std::collections::hash_map::{Entry, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -46,6 +46,29 @@ pub enum EngineError {
 #[derive(Clone)]
 pub struct MediaEngine {
     inner: Arc<Inner>,
+}
+
+/// An engine that does not go on for its sake.
+#[derive(Clone)]
+pub(crate) struct WeakEngine(Weak<Inner>);
+
+impl WeakEngine {
+    pub(crate) fn upgrade(&self) -> Option<MediaEngine> {
+        self.0.upgrade().map(|inner| MediaEngine { inner })
+    }
+}
+
+impl std::fmt::Debug for WeakEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WeakEngine")
+    }
+}
+
+/// Where a call is, and since when it talks.
+pub(crate) struct CallPlace {
+    pub(crate) thread: usize,
+    pub(crate) codec: Codec,
+    pub(crate) answered_us: u64,
 }
 
 struct Inner {
@@ -196,8 +219,31 @@ impl MediaEngine {
     pub async fn listen(&self, call_id: CallId, frames: mpsc::Sender<HeardFrame>) -> Result<(), VoiceError> {
         let control = self.inner.control(call_id).ok_or(VoiceError::UnknownCall)?;
         let thread = control.lock().await.thread;
-        let listener = Box::new(Listener::new(frames));
+        let listener = Box::new(Listener::new(Ears::Plain(frames)));
         self.inner.tell(thread, Command::Listen { call_id, listener }).await
+    }
+
+    /// Where an answered call is.
+    pub(crate) async fn place_of(&self, call_id: CallId) -> Option<CallPlace> {
+        let control = self.inner.control(call_id)?;
+        let control = control.lock().await;
+        Some(CallPlace {
+            thread: control.thread,
+            codec: control.agreed.as_ref()?.codec,
+            answered_us: control.answered_us?,
+        })
+    }
+
+    pub(crate) async fn tell(&self, thread: usize, command: Command) -> Result<(), VoiceError> {
+        self.inner.tell(thread, command).await
+    }
+
+    pub(crate) fn now_us(&self) -> u64 {
+        self.inner.clock.now_us()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakEngine {
+        WeakEngine(Arc::downgrade(&self.inner))
     }
 
     /// What a call has seen so far.
@@ -393,14 +439,14 @@ impl Inner {
         agreed: Agreed,
         answered_us: Option<u64>,
     ) -> Result<(), VoiceError> {
-        let answered_us = answered_us.filter(|_| !control.answered);
+        let answered_us = answered_us.filter(|_| control.answered_us.is_none());
         let codec_before = control.agreed.as_ref().map(|agreed| agreed.codec);
         let codec = agreed.codec;
         let recording = match answered_us {
             Some(answered_us) if control.spec.record => self.start_recording(control, answered_us).await,
             _ => None,
         };
-        control.answered |= answered_us.is_some();
+        control.answered_us = control.answered_us.or(answered_us);
         control.agreed = Some(agreed.clone());
         let rtcp = self.control_socket(control, answered_us.is_some());
         let agreed = Box::new(agreed);

@@ -167,7 +167,7 @@ impl Call {
                 }
                 self.record_theirs(context, codec, &packet, restarted);
                 if let Some(listener) = self.listener.as_mut() {
-                    listener.push(codec, packet.timestamp, packet.payload, restarted);
+                    listener.push(now_us, codec, packet.timestamp, packet.payload, restarted);
                 }
             }
             Kind::Key(event) => self.take_key(context, &packet, event),

@@ -14,6 +14,8 @@ pub(crate) struct Statistics {
     pub(crate) recorder_drops: u64,
     /// Events that nobody took in time.
     pub(crate) event_drops: u64,
+    /// Frames of silence in the middle of speech, because it was not made in time.
+    pub(crate) speech_gaps: u64,
     /// Slots that were served late.
     pub(crate) late_slots: u64,
     /// Turns of 20 ms that were skipped.
@@ -36,6 +38,7 @@ impl Statistics {
             ("carillon_media_send_errors_total", counted.send_errors),
             ("carillon_media_recorder_drops_total", counted.recorder_drops),
             ("carillon_media_event_drops_total", counted.event_drops),
+            ("carillon_media_speech_gaps_total", counted.speech_gaps),
             ("carillon_media_late_slots_total", counted.late_slots),
             ("carillon_media_skipped_turns_total", counted.skipped_turns),
         ];

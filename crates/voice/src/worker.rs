@@ -11,6 +11,7 @@ use crate::far_end::CallFigures;
 use crate::keys::KeyPath;
 use crate::listener::Listener;
 use crate::recording::RecorderQueue;
+use crate::speech::{Speech, SpeechAction};
 use crate::statistics::Statistics;
 use crate::wheel::{self, Wheel};
 use carillon_domain::ids::CallId;
@@ -73,6 +74,16 @@ pub(crate) enum Command {
     Listen {
         call_id: CallId,
         listener: Box<Listener>,
+    },
+    /// An agent takes the call's sound.
+    Converse {
+        call_id: CallId,
+        speech: Box<Speech>,
+        listener: Box<Listener>,
+    },
+    Speak {
+        call_id: CallId,
+        action: SpeechAction,
     },
     Figures {
         call_id: CallId,
@@ -287,6 +298,25 @@ impl Worker {
             Command::Listen { call_id, listener } => {
                 if let Some((call, _)) = self.call(call_id) {
                     call.listener = Some(listener);
+                }
+            }
+            Command::Converse {
+                call_id,
+                speech,
+                listener,
+            } => {
+                if let Some((call, _)) = self.call(call_id) {
+                    call.set_speech(speech);
+                    call.listener = Some(listener);
+                }
+            }
+            Command::Speak { call_id, action } => {
+                let says = matches!(action, SpeechAction::Say { .. });
+                if let Some((call, context)) = self.call(call_id) {
+                    call.speak(context, action);
+                }
+                if says {
+                    self.send_at_once(call_id);
                 }
             }
             Command::Figures { call_id, reply } => {

@@ -40,13 +40,19 @@ pub struct Turn {
 #[derive(Clone, PartialEq, Eq)]
 pub enum Heard {
     /// The call is up, and it is for the agent to begin.
-    Begin,
+    Begin {
+        /// How the callee answered the telephone, as far as it was heard; it needs no reply of its own.
+        greeting: String,
+    },
     /// The callee spoke, or pressed keys, or both.
     Turn {
         /// The words, as recognised; empty when only keys came.
         words: String,
         /// The keys, as printed on a telephone.
         keys: String,
+        /// The callee went on before a word of the reply was heard: this turn replaces the one before, and only this much of it is new.
+        /// A brain that can go back does so and takes `words`.
+        added: Option<String>,
     },
     /// The callee has been silent for as long as the agent waits.
     Silence {
@@ -58,6 +64,13 @@ pub enum Heard {
         /// How many times in a row, from 1.
         times: u32,
     },
+    /// The call is almost as long as it may be: say goodbye, and hang up.
+    WrapUp {
+        /// Milliseconds until it is cut off.
+        left_ms: u64,
+    },
+    /// The callee has said nothing for too long: say goodbye, and hang up.
+    GiveUp,
 }
 
 impl fmt::Debug for Turn {
@@ -74,8 +87,10 @@ impl fmt::Debug for Heard {
     /// What was said stays out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Begin => f.write_str("Begin"),
-            Self::Turn { words, keys } => write!(f, "Turn({} bytes of words, {} keys)", words.len(), keys.len()),
+            Self::Begin { .. } => f.write_str("Begin"),
+            Self::WrapUp { left_ms } => write!(f, "WrapUp({left_ms} ms)"),
+            Self::GiveUp => f.write_str("GiveUp"),
+            Self::Turn { words, keys, .. } => write!(f, "Turn({} bytes of words, {} keys)", words.len(), keys.len()),
             Self::Silence { times } => write!(f, "Silence({times})"),
             Self::NotUnderstood { times } => write!(f, "NotUnderstood({times})"),
         }
@@ -87,6 +102,10 @@ impl fmt::Debug for Heard {
 pub enum Piece {
     /// Words to say, cut anywhere: they are said sentence by sentence as they come.
     Words(String),
+    /// Whether the callee may talk over the words that follow; without it they may.
+    Interruptible(bool),
+    /// The brain is at work (a tool, a slow model): its words come later than usual.
+    Thinking,
     /// What kind of answer is awaited once all is said; the last one counts, and without one it is open.
     Expect(Expect),
     /// A value that the conversation brought; a later one of the same name replaces it.
@@ -110,6 +129,8 @@ impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Words(words) => write!(f, "Words({} bytes)", words.len()),
+            Self::Interruptible(may) => write!(f, "Interruptible({may})"),
+            Self::Thinking => f.write_str("Thinking"),
             Self::Expect(expect) => write!(f, "Expect({expect:?})"),
             Self::Value { name, .. } => write!(f, "Value({name})"),
             Self::Decision(decision) => write!(f, "{decision:?}"),
@@ -186,7 +207,8 @@ pub trait Brain: Send {
     /// Answers a turn: sends pieces as they come, and returns when the answer is complete. A turn that needs no answer gets none.
     ///
     /// The future is dropped when the callee interrupts, or when it takes too long. What has been sent counts; what of it was heard
-    /// stands in the next [`Turn::cut_off_after`]. So whatever must not be lost has to be kept in `self` before each await.
+    /// stands in the next
+    /// [`Turn::cut_off_after`]. So whatever must not be lost has to be kept in `self` before each await.
     async fn answer(&mut self, turn: Turn, pieces: &mpsc::Sender<Piece>) -> Result<(), BrainError>;
 
     /// What to leave on an answering machine after its beep; `None`: nothing.
