@@ -90,10 +90,12 @@ pub(crate) enum Step {
     Answer { mute: bool },
     /// Plays a phrase and waits until it has been heard.
     Say(Phrase),
-    /// Waits until the caller has spoken and then been quiet for half a second; in vain at most this many milliseconds.
+    /// Waits until the caller has spoken and then been quiet for 0.8 s; in vain at most this many milliseconds.
     HearPause(u32),
     /// Waits until the caller speaks; in vain at most this many milliseconds.
     HearSpeech(u32),
+    /// Converses: says each phrase at another pause of the caller. A caller who says nothing is spoken to after a while.
+    Talk(&'static [Phrase]),
     /// Presses a key (RFC 4733).
     Press(char),
     /// Presses a key by SIP INFO.
@@ -150,10 +152,10 @@ mod tests {
             ("0486", "busy"),
             ("+1-202-555-0486;npdi;rn=12025550100", "busy"),
             ("+12025550002", "hangs_up"),
-            ("+12025559999", "listens"),
-            ("486", "listens"),
-            ("alice", "listens"),
-            ("", "listens"),
+            ("+12025559999", "converses"),
+            ("486", "converses"),
+            ("alice", "converses"),
+            ("", "converses"),
         ];
         for (user, name) in rows {
             assert_eq!(behaviour_of(user).name, name, "{user}");

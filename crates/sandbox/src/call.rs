@@ -392,6 +392,9 @@ impl CallTask {
     }
 
     async fn play(&mut self, phrase: Phrase) {
+        if !phrase.text().is_empty() && self.logged.answered_after_ms.is_some() {
+            self.logged.said.push(phrase.text());
+        }
         let samples = self.far_end.phrases.samples(phrase).await;
         let length = Duration::from_millis(samples.len() as u64 / 8);
         self.playback_over = Some(Instant::now() + length + PLAYBACK_GRACE);

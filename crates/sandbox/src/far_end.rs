@@ -64,6 +64,7 @@ impl FarEnd {
             called: digits_of(&call.to_user),
             behaviour: behaviour.name,
             answered_after_ms: None,
+            said: Vec::new(),
             ended: None,
         };
         (behaviour, logged)

@@ -32,6 +32,8 @@ pub struct LoggedCall {
     pub behaviour: &'static str,
     /// From the INVITE to our 200, in milliseconds, once it is answered.
     pub answered_after_ms: Option<u64>,
+    /// The words that it said, phrase by phrase, as far as they were begun.
+    pub said: Vec<&'static str>,
     /// How it ended, once it has.
     pub ended: Option<LoggedEnd>,
 }
@@ -246,6 +248,7 @@ mod tests {
             called: "919876540001".to_owned(),
             behaviour: "listens",
             answered_after_ms: None,
+            said: Vec::new(),
             ended: None,
         }
     }

@@ -23,10 +23,14 @@ pub(crate) enum Phrase {
     CallScreeningThanks,
     Menu,
     Ringback,
+    Fine,
+    ThatIsAll,
+    Thanks,
+    NoisyYes,
 }
 
 impl Phrase {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Greeting,
         Self::Yes,
         Self::No,
@@ -42,13 +46,20 @@ impl Phrase {
         Self::CallScreeningThanks,
         Self::Menu,
         Self::Ringback,
+        Self::Fine,
+        Self::ThatIsAll,
+        Self::Thanks,
+        Self::NoisyYes,
     ];
 
     /// Its words; empty for what is not speech.
     pub(crate) fn text(self) -> &'static str {
         match self {
-            Self::Greeting => "Hello, thank you for calling. Please go on, I am listening.",
-            Self::Yes => "Yes, please.",
+            Self::Greeting => "Hello? Good morning.",
+            Self::Yes | Self::NoisyYes => "Yes, please.",
+            Self::Fine => "Yes, that is fine.",
+            Self::ThatIsAll => "No, that is all.",
+            Self::Thanks => "Thank you. Goodbye.",
             Self::No => "No, thank you.",
             Self::CallLater => "This is not a good time. Please call me back tomorrow at ten.",
             Self::DoNotCall => "Please do not call me again.",
@@ -103,8 +114,10 @@ impl PhraseBook {
             Phrase::Beep => tone::sine(1_000.0, 9_000, 500),
             Phrase::Ringback => ringback(),
             Phrase::Hum => speech::hum(),
-            Phrase::NoisyTalk => speech::with_noise(&speech::say(phrase.text(), self.voice, seed).await, seed),
-            _ => speech::say(phrase.text(), self.voice, seed).await,
+            Phrase::NoisyTalk | Phrase::NoisyYes => {
+                speech::with_noise(&speech::say(phrase.text(), &self.voice, seed).await, seed)
+            }
+            _ => speech::say(phrase.text(), &self.voice, seed).await,
         }
     }
 }

@@ -9,7 +9,9 @@ use crate::phrases::Phrase;
 /// Loudness (root mean square) from which the caller counts as speaking: -40 dB below full scale.
 const LOUD: u16 = 330;
 /// How long the caller must be quiet for a pause, in milliseconds.
-const PAUSE_MS: u64 = 500;
+const PAUSE_MS: u64 = 800;
+/// How long a far end that converses waits for the caller to say something before it speaks anyway.
+const PATIENCE_MS: u64 = 6_000;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,8 @@ enum Waiting {
 #[derive(Clone, Debug)]
 pub(crate) struct BehaviourRun {
     steps: &'static [Step],
+    /// What is still to be said of a [`Step::Talk`].
+    talk: &'static [Phrase],
     waiting: Waiting,
     answered: bool,
     authorized: bool,
@@ -103,6 +107,7 @@ impl BehaviourRun {
     pub(crate) fn new(behaviour: &'static Behaviour, seed: u64, digits: &str, deadline_ms: u64) -> Self {
         Self {
             steps: behaviour.steps,
+            talk: &[],
             waiting: Waiting::Invite,
             answered: false,
             authorized: false,
@@ -132,7 +137,10 @@ impl BehaviourRun {
             return outputs;
         }
         if self.goes_on(now_ms, input) {
-            self.play(now_ms, &mut outputs);
+            match self.reply(&mut outputs) {
+                Some(waiting) => self.waiting = waiting,
+                None => self.play(now_ms, &mut outputs),
+            }
         }
         if let Some(wake_ms) = self.wake_ms() {
             outputs.push(Output::WakeAt(wake_ms));
@@ -177,9 +185,24 @@ impl BehaviourRun {
         Some(wake_ms.min(self.deadline_ms))
     }
 
+    /// The caller's pause in a conversation: says the next phrase of it.
+    fn reply(&mut self, outputs: &mut Vec<Output>) -> Option<Waiting> {
+        let (phrase, rest) = self.talk.split_first()?;
+        if !matches!(self.waiting, Waiting::Pause { .. }) {
+            return None;
+        }
+        self.talk = rest;
+        outputs.push(Output::Play(*phrase));
+        Some(Waiting::Phrase)
+    }
+
     /// Does step after step until one must be waited for.
     fn play(&mut self, now_ms: u64, outputs: &mut Vec<Output>) {
         self.waiting = Waiting::Caller;
+        if !self.talk.is_empty() {
+            self.waiting = self.hear_pause(now_ms, PATIENCE_MS, outputs);
+            return;
+        }
         while let Some((step, rest)) = self.steps.split_first() {
             self.steps = rest;
             if let Some(waiting) = self.begin(now_ms, *step, outputs) {
@@ -195,12 +218,10 @@ impl BehaviourRun {
             Step::Wait(least_ms, most_ms) => {
                 return Some(Waiting::Until(now_ms + self.dice.between(least_ms, most_ms)));
             }
-            Step::HearPause(patience_ms) => {
-                self.listen(outputs);
-                return Some(Waiting::Pause {
-                    last_loud_ms: None,
-                    until: now_ms + u64::from(patience_ms),
-                });
+            Step::HearPause(patience_ms) => return Some(self.hear_pause(now_ms, patience_ms.into(), outputs)),
+            Step::Talk(phrases) => {
+                self.talk = phrases;
+                return Some(self.hear_pause(now_ms, PATIENCE_MS, outputs));
             }
             Step::HearSpeech(patience_ms) => {
                 self.listen(outputs);
@@ -239,6 +260,14 @@ impl BehaviourRun {
         };
         outputs.push(output);
         waiting
+    }
+
+    fn hear_pause(&mut self, now_ms: u64, patience_ms: u64, outputs: &mut Vec<Output>) -> Waiting {
+        self.listen(outputs);
+        Waiting::Pause {
+            last_loud_ms: None,
+            until: now_ms + patience_ms,
+        }
     }
 
     fn listen(&mut self, outputs: &mut Vec<Output>) {

@@ -1,20 +1,36 @@
 //! Speech for phrases: by the program `espeak-ng` where it is installed, else sound that is shaped like speech.
 
 use crate::run::Dice;
+use carillon_domain::language::Language;
+use carillon_interfaces::speech::{SpeakRequest, SpeechError, TextToSpeech};
 use carillon_media::SAMPLE_RATE;
 use std::f64::consts::{PI, TAU};
+use std::fmt;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
 
 /// How phrases are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub enum Voice {
     /// By `espeak-ng` where it is installed, else synthetic.
     #[default]
     Auto,
+    /// By this synthesiser, in English; what it cannot say as with `Auto`.
+    Synthesiser(Arc<dyn TextToSpeech>),
     /// Sound with the rhythm, pitch and colour of speech, and no words. Needs no program and is the same everywhere.
     Synthetic,
+}
+
+impl fmt::Debug for Voice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "Auto",
+            Self::Synthesiser(synthesiser) => synthesiser.name(),
+            Self::Synthetic => "Synthetic",
+        })
+    }
 }
 
 const RATE: f64 = SAMPLE_RATE as f64;
@@ -24,8 +40,14 @@ const PEAK: f64 = 14_000.0;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Says a text.
-pub(crate) async fn say(text: &str, voice: Voice, seed: u64) -> Vec<i16> {
-    if voice == Voice::Auto {
+pub(crate) async fn say(text: &str, voice: &Voice, seed: u64) -> Vec<i16> {
+    if let Voice::Synthesiser(synthesiser) = voice {
+        match synthesised(synthesiser.as_ref(), text).await {
+            Ok(samples) => return samples,
+            Err(error) => tracing::warn!(%error, "the far end's voice fails it"),
+        }
+    }
+    if !matches!(voice, Voice::Synthetic) {
         match espeak(text).await {
             Ok(samples) => return samples,
             Err(reason) => tracing::debug!(reason, "no espeak-ng: the sandbox speaks without words"),
@@ -38,6 +60,21 @@ pub(crate) async fn say(text: &str, voice: Voice, seed: u64) -> Vec<i16> {
 /// Computes away from the tasks that answer calls. `None` if the program is ending.
 async fn aside<T: Send + 'static>(compute: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(compute).await.ok()
+}
+
+async fn synthesised(synthesiser: &dyn TextToSpeech, text: &str) -> Result<Vec<i16>, SpeechError> {
+    let request = SpeakRequest {
+        text: text.to_owned(),
+        language: Language::english(),
+        voice: None,
+        speed_percent: 100,
+    };
+    let mut sound = synthesiser.speak(request).await?;
+    let mut samples = Vec::new();
+    while let Some(piece) = sound.recv().await {
+        samples.extend(piece?);
+    }
+    Ok(samples)
 }
 
 async fn espeak(text: &str) -> Result<Vec<i16>, String> {

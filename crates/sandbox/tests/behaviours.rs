@@ -102,7 +102,7 @@ async fn every_number_does_what_the_table_says() {
 
 fn refusals_and_ends<'a>(of: &impl Fn(&str) -> &'a Row) {
     let rows = [
-        ("listens", EndedHow::CallerHungUp),
+        ("converses", EndedHow::CallerHungUp),
         ("hangs_up", EndedHow::HungUp { confirmed: true }),
         ("hangs_up_at_once", EndedHow::HungUp { confirmed: true }),
         ("rings_out", EndedHow::Cancelled),
@@ -146,7 +146,7 @@ fn keys<'a>(of: &impl Fn(&str) -> &'a Row) {
         ("presses_1", "1"),
         ("presses_9", "9"),
         ("presses_1_by_info", "1"),
-        ("listens", ""),
+        ("converses", ""),
     ] {
         assert_eq!(of(name).over.call.result.keys, keys, "{name}");
     }
@@ -157,7 +157,7 @@ fn keys<'a>(of: &impl Fn(&str) -> &'a Row) {
 fn sound<'a>(of: &impl Fn(&str) -> &'a Row) {
     // What the far end heard: the whole prompt, wherever its sound went in the meantime.
     for name in [
-        "listens",
+        "converses",
         "early_media",
         "bad_line",
         "moves",
@@ -171,16 +171,16 @@ fn sound<'a>(of: &impl Fn(&str) -> &'a Row) {
     // What the caller heard: when it began, and how much there was, in milliseconds after the answer.
     let rows = [
         // name, first sound at, sound in all
-        ("listens", 250..900, 1_500..6_000),
-        ("early_media", 0..400, 1_500..6_000),
-        ("says_yes", 5_400..6_400, 200..2_000),
+        ("converses", 250..900, 800..6_000),
+        ("early_media", 0..400, 800..6_000),
+        ("says_yes", 5_700..6_700, 200..2_000),
         ("interrupts", 850..2_200, 800..4_000),
         ("hums", 950..2_400, 500..1_000),
         ("voicemail_with_beep", 150..900, 3_000..7_000),
-        ("call_screening", 150..900, 3_000..8_500),
+        ("call_screening", 150..900, 3_000..10_000),
         ("ivr_menu", 150..900, 3_000..8_500),
-        ("holds", 3_000..4_500, 1_500..6_000),
-        ("moves", 900..2_200, 1_500..6_000),
+        ("holds", 3_000..4_500, 800..6_000),
+        ("moves", 900..2_200, 800..6_000),
     ];
     for (name, first, in_all) in rows {
         let far = &of(name).over.far;
@@ -192,7 +192,7 @@ fn sound<'a>(of: &impl Fn(&str) -> &'a Row) {
     }
     assert_eq!(loud_ms(&of("stays_silent").over.far), 0);
     assert!(
-        loud_ms(&of("talks_over_noise").over.far) > 8_000,
+        loud_ms(&of("talks_over_noise").over.far) > 4_000,
         "{}",
         loud_ms(&of("talks_over_noise").over.far)
     );
@@ -217,7 +217,7 @@ fn faults<'a>(of: &impl Fn(&str) -> &'a Row) {
     let media = &of("bad_line").over.media;
     let lost = media.packets_lost as f64 / (media.packets_received + media.packets_lost) as f64;
     assert!((0.01..0.10).contains(&lost), "{media:?}");
-    assert_eq!(of("listens").over.media.packets_lost, 0);
+    assert_eq!(of("converses").over.media.packets_lost, 0);
     let end = of("vanishes").over.call.end.clone().expect("an end");
     assert_eq!(end.reason, "no RTP arrived");
 }

@@ -36,7 +36,7 @@ async fn a_call_ends_by_its_deadline_whatever_it_does() {
         let end = call.ended.expect("ended");
         assert!((1_500..2_500).contains(&end.lasted_ms), "{}: {end:?}", call.behaviour);
         let expected = match call.behaviour {
-            "listens" => EndedHow::HungUp { confirmed: true },
+            "converses" => EndedHow::HungUp { confirmed: true },
             _ => EndedHow::Refused { code: 480 },
         };
         assert_eq!(end.how, expected, "{}", call.behaviour);

@@ -11,6 +11,14 @@ const ANSWER: Step = S::Answer { mute: false };
 const DECIDE: Step = S::Wait(20, 120);
 const RING: Step = S::Ring(180);
 const PICK_UP: Step = S::Wait(300, 900);
+/// What somebody polite says to whatever is said.
+const POLITE: Step = S::Talk(&[
+    Phrase::Fine,
+    Phrase::Yes,
+    Phrase::ThatIsAll,
+    Phrase::Thanks,
+    Phrase::Thanks,
+]);
 /// How long a far end waits for the caller to say something before it speaks anyway.
 const PATIENCE_MS: u32 = 6_000;
 
@@ -36,8 +44,8 @@ const fn failed(outcome: Outcome, code: u16) -> Expected {
 pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         digits: "0001",
-        name: "listens",
-        description: "Answers, says a polite phrase and listens until the caller hangs up. So does any number that is \
+        name: "converses",
+        description: "Answers, says hello and converses politely until the caller hangs up. So does any number that is \
                       not in this table.",
         expected: HEARD_OUT,
         steps: &[
@@ -47,6 +55,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             ANSWER,
             S::Wait(300, 600),
             S::Say(Phrase::Greeting),
+            POLITE,
         ],
     },
     Behaviour {
@@ -66,7 +75,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         digits: "0004",
         name: "slow_answer",
-        description: "Rings for 4 seconds, then answers and listens.",
+        description: "Rings for 4 seconds, then answers and converses.",
         expected: HEARD_OUT,
         steps: &[
             DECIDE,
@@ -75,14 +84,15 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             ANSWER,
             S::Wait(300, 600),
             S::Say(Phrase::Greeting),
+            POLITE,
         ],
     },
     Behaviour {
         digits: "0005",
         name: "answers_without_ringing",
-        description: "Answers with 200 and nothing before it, then listens.",
+        description: "Answers with 200 and nothing before it, then converses.",
         expected: HEARD_OUT,
-        steps: &[DECIDE, ANSWER, S::Wait(300, 600), S::Say(Phrase::Greeting)],
+        steps: &[DECIDE, ANSWER, S::Wait(300, 600), S::Say(Phrase::Greeting), POLITE],
     },
     Behaviour {
         digits: "0011",
@@ -115,7 +125,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         digits: "0183",
         name: "early_media",
-        description: "183 with a ringback tone before the answer, then answers and listens.",
+        description: "183 with a ringback tone before the answer, then answers and converses.",
         expected: HEARD_OUT,
         steps: &[
             DECIDE,
@@ -123,6 +133,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             S::Wait(1_500, 1_500),
             ANSWER,
             S::Say(Phrase::Greeting),
+            POLITE,
         ],
     },
     Behaviour {
@@ -149,8 +160,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             RING,
             PICK_UP,
             ANSWER,
-            S::HearPause(PATIENCE_MS),
-            S::Say(Phrase::Yes),
+            S::Talk(&[Phrase::Yes, Phrase::Yes, Phrase::ThatIsAll, Phrase::Thanks]),
         ],
     },
     Behaviour {
@@ -163,8 +173,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             RING,
             PICK_UP,
             ANSWER,
-            S::HearPause(PATIENCE_MS),
-            S::Say(Phrase::No),
+            S::Talk(&[Phrase::No, Phrase::No, Phrase::ThatIsAll, Phrase::Thanks]),
         ],
     },
     Behaviour {
@@ -177,8 +186,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             RING,
             PICK_UP,
             ANSWER,
-            S::HearPause(PATIENCE_MS),
-            S::Say(Phrase::CallLater),
+            S::Talk(&[Phrase::CallLater, Phrase::Yes, Phrase::Thanks]),
         ],
     },
     Behaviour {
@@ -191,8 +199,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             RING,
             PICK_UP,
             ANSWER,
-            S::HearPause(PATIENCE_MS),
-            S::Say(Phrase::DoNotCall),
+            S::Talk(&[Phrase::DoNotCall, Phrase::Yes, Phrase::Thanks]),
         ],
     },
     Behaviour {
@@ -205,8 +212,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             RING,
             PICK_UP,
             ANSWER,
-            S::HearPause(PATIENCE_MS),
-            S::Say(Phrase::Digits),
+            S::Talk(&[Phrase::Digits, Phrase::Yes, Phrase::Thanks]),
         ],
     },
     Behaviour {
@@ -222,6 +228,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             S::HearSpeech(PATIENCE_MS),
             S::Wait(900, 1_300),
             S::Say(Phrase::Interruption),
+            S::Talk(&[Phrase::Yes, Phrase::Yes, Phrase::Thanks]),
         ],
     },
     Behaviour {
@@ -237,8 +244,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             S::HearSpeech(PATIENCE_MS),
             S::Wait(1_000, 1_500),
             S::Say(Phrase::Hum),
-            S::HearPause(PATIENCE_MS),
-            S::Say(Phrase::Hum),
+            S::Talk(&[Phrase::Hum, Phrase::Yes, Phrase::Yes, Phrase::Thanks]),
         ],
     },
     Behaviour {
@@ -251,7 +257,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         digits: "0209",
         name: "talks_over_noise",
-        description: "Answers, and speaks with a noisy street behind, which goes on.",
+        description: "Answers, and converses with a noisy street behind its words.",
         expected: HEARD_OUT,
         steps: &[
             DECIDE,
@@ -259,8 +265,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             PICK_UP,
             ANSWER,
             S::Say(Phrase::NoisyTalk),
-            S::Say(Phrase::NoisyTalk),
-            S::Say(Phrase::NoisyTalk),
+            S::Talk(&[Phrase::NoisyYes, Phrase::NoisyYes, Phrase::NoisyYes]),
         ],
     },
     Behaviour {
@@ -296,7 +301,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         digits: "0303",
         name: "call_screening",
-        description: "An assistant asks who is calling and why, listens to the answer and says that it asks.",
+        description: "An assistant asks who is calling and why, listens to the answer and says that it asks; then somebody takes the call.",
         expected: HEARD_OUT,
         steps: &[
             DECIDE,
@@ -307,6 +312,9 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             S::Say(Phrase::CallScreening),
             S::HearPause(15_000),
             S::Say(Phrase::CallScreeningThanks),
+            S::Wait(2_000, 3_000),
+            S::Say(Phrase::Greeting),
+            POLITE,
         ],
     },
     Behaviour {
@@ -328,7 +336,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         digits: "0401",
         name: "asks_for_credentials",
-        description: "401 with a digest challenge (user `sandbox`, password `sandbox`), then answers and listens.",
+        description: "401 with a digest challenge (user `sandbox`, password `sandbox`), then answers and converses.",
         expected: HEARD_OUT,
         steps: &[
             S::Challenge { proxy: false },
@@ -337,6 +345,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             PICK_UP,
             ANSWER,
             S::Say(Phrase::Greeting),
+            POLITE,
         ],
     },
     Behaviour {
@@ -349,7 +358,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         digits: "0407",
         name: "proxy_asks_for_credentials",
-        description: "407 with a digest challenge (user `sandbox`, password `sandbox`), then answers and listens.",
+        description: "407 with a digest challenge (user `sandbox`, password `sandbox`), then answers and converses.",
         expected: HEARD_OUT,
         steps: &[
             S::Challenge { proxy: true },
@@ -358,6 +367,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             PICK_UP,
             ANSWER,
             S::Say(Phrase::Greeting),
+            POLITE,
         ],
     },
     Behaviour {
@@ -425,7 +435,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
         digits: "0703",
         name: "bad_line",
-        description: "Answers and speaks, with 5 % of its packets lost and the rest up to 60 ms late.",
+        description: "Answers and converses, with 5 % of its packets lost and the rest up to 60 ms late.",
         expected: HEARD_OUT,
         steps: &[
             DECIDE,
@@ -437,7 +447,8 @@ pub static BEHAVIOURS: &[Behaviour] = &[
                 jitter_ms: 60,
             },
             S::Say(Phrase::Greeting),
-            S::Say(Phrase::Greeting),
+            POLITE,
+            POLITE,
         ],
     },
     Behaviour {
@@ -462,6 +473,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             S::Wait(2_000, 2_000),
             S::Resume,
             S::Say(Phrase::Greeting),
+            POLITE,
         ],
     },
     Behaviour {
@@ -477,6 +489,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
             S::Wait(900, 1_100),
             S::Move,
             S::Say(Phrase::Greeting),
+            POLITE,
         ],
     },
 ];

@@ -82,23 +82,69 @@ fn behaviours_do_what_they_say() {
     use Output as O;
     let answer = O::Answer { mute: false };
     let greeting = O::Play(Phrase::Greeting);
+    let polite = [
+        Phrase::Fine,
+        Phrase::Yes,
+        Phrase::ThatIsAll,
+        Phrase::Thanks,
+        Phrase::Thanks,
+    ]
+    .map(O::Play);
+    let [fine, yes, that_is_all, thanks, _] = polite;
+    let listen = O::ListenForSpeech;
     let reject = |code| O::Reject {
         code,
         retry_after_s: None,
     };
     let rows: &[(&str, &[Output])] = &[
-        ("0001", &[O::Ring(180), answer, greeting]),
+        (
+            "0001",
+            &[
+                O::Ring(180),
+                answer,
+                greeting,
+                listen,
+                fine,
+                yes,
+                that_is_all,
+                thanks,
+                thanks,
+            ],
+        ),
         ("0002", &[O::Ring(180), answer, O::HangUp]),
-        ("0004", &[O::Ring(180), answer, greeting]),
+        (
+            "0004",
+            &[
+                O::Ring(180),
+                answer,
+                greeting,
+                listen,
+                fine,
+                yes,
+                that_is_all,
+                thanks,
+                thanks,
+            ],
+        ),
         ("0011", &[O::Ring(180), answer, O::Press('1')]),
         ("0021", &[O::Ring(180), answer, O::PressInfo('1')]),
         ("0180", &[O::Ring(180)]),
-        ("0183", &[O::EarlyMedia(Phrase::Ringback), answer, greeting]),
-        ("0186", &[O::Ring(180), reject(486)]),
         (
-            "0201",
-            &[O::Ring(180), answer, O::ListenForSpeech, O::Play(Phrase::Yes)],
+            "0183",
+            &[
+                O::EarlyMedia(Phrase::Ringback),
+                answer,
+                greeting,
+                listen,
+                fine,
+                yes,
+                that_is_all,
+                thanks,
+                thanks,
+            ],
         ),
+        ("0186", &[O::Ring(180), reject(486)]),
+        ("0201", &[O::Ring(180), answer, listen, yes, yes, that_is_all, thanks]),
         ("0401", &[O::Challenge { proxy: false }]),
         ("0407", &[O::Challenge { proxy: true }]),
         ("0486", &[reject(486)]),
@@ -112,9 +158,51 @@ fn behaviours_do_what_they_say() {
         ("0701", &[O::Ring(180), O::Answer { mute: true }]),
         ("0702", &[O::Ring(180), answer, O::StopSending]),
         ("0704", &[O::Ring(180), answer, O::Vanish]),
-        ("0711", &[O::Ring(180), answer, O::Hold, O::Resume, greeting]),
-        ("0712", &[O::Ring(180), answer, O::Move, greeting]),
-        ("9999", &[O::Ring(180), answer, greeting]),
+        (
+            "0711",
+            &[
+                O::Ring(180),
+                answer,
+                O::Hold,
+                O::Resume,
+                greeting,
+                listen,
+                fine,
+                yes,
+                that_is_all,
+                thanks,
+                thanks,
+            ],
+        ),
+        (
+            "0712",
+            &[
+                O::Ring(180),
+                answer,
+                O::Move,
+                greeting,
+                listen,
+                fine,
+                yes,
+                that_is_all,
+                thanks,
+                thanks,
+            ],
+        ),
+        (
+            "9999",
+            &[
+                O::Ring(180),
+                answer,
+                greeting,
+                listen,
+                fine,
+                yes,
+                that_is_all,
+                thanks,
+                thanks,
+            ],
+        ),
     ];
     for (number, expected) in rows {
         assert_eq!(outputs(number, BEFORE_DEADLINE), *expected, "{number}");
@@ -132,7 +220,7 @@ fn the_right_credentials_pass_the_challenge() {
         Output::Answer { mute: false },
         Output::Play(Phrase::Greeting),
     ];
-    assert_eq!(outputs("0407", world), expected);
+    assert_eq!(outputs("0407", world)[..3], expected);
 }
 
 /// The time between two outputs of a run.
@@ -178,8 +266,8 @@ fn waits_last_as_long_as_they_say() {
 fn a_phrase_waits_for_the_callers_first_pause() {
     let rows = [
         // when the caller speaks, when the answer comes at the earliest and the latest
-        (Some((2_000, 4_000)), 4_400, 4_500),
-        (Some((500, 9_000)), 9_400, 9_500),
+        (Some((2_000, 4_000)), 4_700, 4_800),
+        (Some((500, 9_000)), 9_700, 9_800),
         (None, 6_300, 7_100),
     ];
     for (speech_ms, least, most) in rows {

@@ -249,6 +249,7 @@ impl Caller {
             }
             CarrierEvent::Answered { sdp, dialog } => {
                 self.voice.connect(id, sdp, false).await.expect("connected");
+                self.carrier.acknowledge(id).await;
                 CallInput::Answered { dialog }
             }
             CarrierEvent::Failed(failure) => CallInput::Failed(failure),
