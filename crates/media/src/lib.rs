@@ -4,14 +4,18 @@
 //! `now`, the SSRC, and where sequence numbers and timestamps start. Everything is telephone audio: 8,000 samples a
 //! second, one channel a direction, G.711 on the wire, signed 16-bit inside. The threads and sockets are in `voice`.
 
+pub mod call_sounds;
+pub mod call_tones;
 pub mod dtmf;
 pub mod g711;
 pub mod jitter;
+pub mod level;
 pub mod recorder;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod tone;
+pub mod voice_edges;
 pub mod wav;
 
 /// Samples a second of all sound in this crate, and ticks a second of its RTP clock (RFC 3551 table 4).

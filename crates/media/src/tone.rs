@@ -20,13 +20,17 @@ pub fn share(samples: &[i16], hertz: f64) -> f64 {
     if energy < 1.0 {
         return 0.0;
     }
+    (2.0 * goertzel_power(samples, hertz) / (samples.len() as f64 * energy)).clamp(0.0, 1.0)
+}
+
+/// The squared magnitude of the samples' spectrum at `hertz`: for a tone of peak `a`, (`a` x length / 2) squared.
+pub fn goertzel_power(samples: &[i16], hertz: f64) -> f64 {
     let coefficient = 2.0 * (TAU * hertz / f64::from(SAMPLE_RATE)).cos();
     let (mut before, mut last) = (0.0, 0.0);
     for sample in samples {
         (before, last) = (last, f64::from(*sample) + coefficient * last - before);
     }
-    let power = before * before + last * last - coefficient * before * last;
-    (2.0 * power / (samples.len() as f64 * energy)).clamp(0.0, 1.0)
+    before * before + last * last - coefficient * before * last
 }
 
 #[cfg(test)]
