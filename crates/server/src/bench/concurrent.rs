@@ -1,12 +1,11 @@
 //! What calls cost that are up at the same time.
 
 use super::Wishes;
-use super::far_end::{Behaviour, FarEnd};
+use super::far_end::{Behaviour, FarEnd, Figures};
 use super::installation::{CampaignWish, Installation, records};
 use super::report::{Report, figure};
 use super::server::Usage;
-use anyhow::bail;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 /// New calls a second while they are set up.
@@ -15,29 +14,42 @@ const SET_UP_RATE: u64 = 100;
 const END_RATE: u64 = 200;
 /// Legs linger for late messages so long (64 times T1 of RFC 3261); memory is looked at after that.
 const LINGER: Duration = Duration::from_secs(36);
-/// How often the same calls are set up: what the first round leaves behind and the second does not is no leak.
-const ROUNDS: u64 = 2;
+/// After calls have come up, before the measurement begins.
+const SETTLES: Duration = Duration::from_secs(2);
+/// Part of all packets, in percent, that may be over 40 ms late.
+const LATE_PERCENT_MAX: f64 = 0.1;
 
 /// Measures processor time and memory of calls one way (the far end is silent) and both ways (it talks, and all is
 /// recorded).
 pub(crate) async fn concurrent(wishes: &Wishes) -> anyhow::Result<Report> {
     let mut report = Report::new("concurrent", "Calls that are up at the same time");
     report.note(
-        "One way: we play a prompt, the far end is silent. Both ways: it sends sound too, and both sides are recorded.",
+        "One way: we play a prompt, the far end is silent. Both ways: it sends sound too, and both sides are recorded. The \
+         percentages are of one core, the server process's own; the far end shares the cores.",
     );
     report.note(
-        "Memory is resident memory; `after` is 36 s after the last call has ended (SIP keeps legs for 32 s), once for each of \
-         two rounds of the same calls.",
+        "Clean: every call comes up, stays up and ends, no retransmission or lost packet, less than 0.1 % of packets over 40 ms \
+         late. `lost` counts packets that the far end's own socket dropped as well. Numbers stop rising where a step is broken.",
     );
+    if wishes.rounds > 0 {
+        report.note(
+            "Memory is resident memory; `after` is 36 s after the last call has ended (SIP keeps legs for 32 s), `after last` the \
+             same after the last round of the same calls: what one round leaves behind and the next does not is no leak.",
+        );
+    }
     for talks in [false, true] {
         for calls in &wishes.concurrent {
-            held(wishes, &mut report, u64::from(*calls), talks).await?;
+            let whole = held(wishes, &mut report, u64::from(*calls), talks).await?;
+            if !whole {
+                break;
+            }
         }
     }
     Ok(report)
 }
 
-async fn held(wishes: &Wishes, report: &mut Report, calls: u64, talks: bool) -> anyhow::Result<()> {
+/// Returns whether all calls came up, stayed up and ended.
+async fn held(wishes: &Wishes, report: &mut Report, calls: u64, talks: bool) -> anyhow::Result<bool> {
     let far_end = FarEnd::start(Behaviour::Answer { talks })?;
     let wish = CampaignWish {
         clip_s: 60,
@@ -50,66 +62,73 @@ async fn held(wishes: &Wishes, report: &mut Report, calls: u64, talks: bool) -> 
     // One call brings in what is loaded once.
     round(&installation, &far_end, 99_000_000, 1, Duration::from_secs(1)).await?;
     let idle_mb = installation.server.resident_mb()?;
+    wishes.out.note(&format!("  {calls} calls {ways}…"));
+    let held = round(&installation, &far_end, 0, calls, Duration::from_secs(wishes.seconds)).await?;
     let mut after_mb = Vec::new();
-    for turn in 0..ROUNDS {
-        wishes
-            .out
-            .note(&format!("  {calls} calls {ways}, round {} of {ROUNDS}…", turn + 1));
-        let seconds = Duration::from_secs(if turn == 0 { wishes.seconds } else { 2 });
-        let held = round(&installation, &far_end, turn * calls, calls, seconds).await?;
+    for turn in 1..=wishes.rounds {
         tokio::time::sleep(LINGER).await;
         after_mb.push(installation.server.resident_mb()?);
-        if turn > 0 {
-            continue;
+        if turn < wishes.rounds {
+            wishes.out.note(&format!("  the same again, for memory ({turn})…"));
+            round(&installation, &far_end, turn * calls, calls, Duration::from_secs(2)).await?;
         }
-        let per_hundred = 100.0 / calls as f64;
-        report.row([
-            ("sound", json!(ways)),
-            ("recorded", json!(talks)),
-            ("calls", json!(calls)),
-            ("% of a core per 100", figure(held.server_core_percent * per_hundred)),
-            ("server % of a core", figure(held.server_core_percent)),
-            ("far end %", figure(held.far_end_core_percent)),
-            (
-                "late %",
-                figure(100.0 * held.late as f64 / (held.packets as f64).max(1.0)),
-            ),
-            ("latest ms", figure(held.latest_us as f64 / 1_000.0)),
-            ("lost", json!(held.lost)),
-            ("retransmitted", json!(held.retransmissions)),
-            (
-                "kB per call",
-                figure((held.resident_mb - idle_mb) * 1_000.0 / calls as f64),
-            ),
-            ("RSS MB idle", figure(idle_mb)),
-            ("with calls", figure(held.resident_mb)),
-            ("after", Value::Null),
-            ("after round 2", Value::Null),
-        ]);
     }
-    let mut after = after_mb.into_iter().map(figure);
-    report.complete([("after", after.next()), ("after round 2", after.next())]);
+    let figures = &held.figures;
+    let lost = figures.lost + figures.overflows;
+    let retransmitted = figures.retransmissions + figures.own_retransmissions;
+    let late_percent = 100.0 * figures.late as f64 / (figures.packets as f64).max(1.0);
+    let whole = held.up == calls && held.stayed == calls && held.ended == calls;
+    let clean = whole && lost == 0 && retransmitted == 0 && late_percent < LATE_PERCENT_MAX;
+    report.row([
+        ("sound", json!(ways)),
+        ("recorded", json!(talks)),
+        ("calls", json!(calls)),
+        ("clean", json!(clean)),
+        ("up", json!(held.up)),
+        ("stayed", json!(held.stayed)),
+        ("ended", json!(held.ended)),
+        (
+            "% of a core per 100",
+            figure(held.server_core_percent * 100.0 / calls as f64),
+        ),
+        ("server % of a core", figure(held.server_core_percent)),
+        ("far end %", figure(held.far_end_core_percent)),
+        ("late %", figure(late_percent)),
+        ("latest ms", figure(figures.latest_us as f64 / 1_000.0)),
+        ("lost", json!(lost)),
+        ("retransmitted", json!(retransmitted)),
+        (
+            "kB per call",
+            figure((held.resident_mb - idle_mb) * 1_000.0 / calls as f64),
+        ),
+        ("RSS MB idle", figure(idle_mb)),
+        ("with calls", figure(held.resident_mb)),
+        ("after", figure(after_mb.first().copied())),
+        ("after last", figure(after_mb.last().copied())),
+    ]);
     if installation.warnings() > 0 {
         report.note(format!(
-            "{calls} calls {ways}: {} lines logged.",
-            installation.warnings()
+            "{calls} calls {ways}: {} lines logged, the first: {}",
+            installation.warnings(),
+            installation.first_warning()
         ));
     }
-    installation.stop().await
+    installation.stop().await?;
+    Ok(whole)
 }
 
 struct Held {
     server_core_percent: f64,
     far_end_core_percent: f64,
     resident_mb: f64,
-    packets: u64,
-    lost: u64,
-    late: u64,
-    latest_us: u64,
-    retransmissions: u64,
+    /// Calls that came up, those of them that were still up at the end, and those that ended when told to.
+    up: u64,
+    stayed: u64,
+    ended: u64,
+    figures: Figures,
 }
 
-/// Sets calls up, holds them for so long, and ends them.
+/// Sets calls up, holds them for so long, and ends them. Packets are judged from the first to the last.
 async fn round(
     installation: &Installation,
     far_end: &FarEnd,
@@ -127,35 +146,25 @@ async fn round(
         .wait_until(Duration::from_secs(20), |figures| figures.up == calls)
         .await?
         .up;
-    if up != calls {
-        bail!("{up} of {calls} calls are up");
-    }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(SETTLES).await;
     let (before, ours) = (installation.server.usage()?, Usage::of("self")?);
     tokio::time::sleep(hold).await;
     let (after, far) = (installation.server.usage()?, Usage::of("self")?);
     let resident_mb = installation.server.resident_mb()?;
-    let figures = far_end.figures().await?;
-    if figures.up != calls {
-        bail!("{} of {calls} calls are still up", figures.up);
-    }
+    let mut figures = far_end.figures().await?;
+    let stayed = figures.up;
     far_end.hang_up_all(END_RATE)?;
     let patience = Duration::from_secs(20 + calls / END_RATE);
-    let ended = far_end
-        .wait_until(patience, |figures| figures.ended == calls)
-        .await?
-        .ended;
-    if ended != calls {
-        bail!("{ended} of {calls} calls have ended");
-    }
+    let at_end = far_end.wait_until(patience, |figures| figures.ended == calls).await?;
+    figures.own_retransmissions = at_end.own_retransmissions;
+    figures.retransmissions = at_end.retransmissions;
     Ok(Held {
         server_core_percent: after.core_percent_since(&before),
         far_end_core_percent: far.core_percent_since(&ours),
         resident_mb,
-        packets: figures.packets,
-        lost: figures.lost + figures.overflows,
-        late: figures.late,
-        latest_us: figures.latest_us,
-        retransmissions: figures.retransmissions + figures.own_retransmissions,
+        up,
+        stayed,
+        ended: at_end.ended,
+        figures,
     })
 }

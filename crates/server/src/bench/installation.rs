@@ -125,6 +125,12 @@ impl Installation {
         std::fs::read_to_string(&self.log).map_or(0, |text| text.lines().count())
     }
 
+    /// The first line that it has logged.
+    pub(crate) fn first_warning(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
     /// Stops the server and removes everything.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.server.stop().await

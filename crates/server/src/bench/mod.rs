@@ -34,6 +34,8 @@ pub(crate) struct Wishes {
     pub(crate) rates: Vec<u32>,
     /// Numbers of calls to hold at once.
     pub(crate) concurrent: Vec<u32>,
+    /// How often the same calls are set up for memory after them; 0: memory after them is not waited for.
+    pub(crate) rounds: u64,
     /// Progress goes here.
     pub(crate) out: Output,
 }

@@ -79,16 +79,6 @@ impl Report {
         );
     }
 
-    /// Fills in cells of the last row that were not known when it was added.
-    pub(crate) fn complete(&mut self, cells: impl IntoIterator<Item = (&'static str, Option<Value>)>) {
-        let Some(row) = self.rows.last_mut() else { return };
-        row.extend(
-            cells
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?))),
-        );
-    }
-
     /// Prints it.
     pub(crate) fn print(&self, conditions: &Conditions, out: Output) {
         let Conditions {

@@ -22,6 +22,9 @@ pub(crate) struct BenchArgs {
     /// Numbers of calls to hold at once.
     #[arg(long, value_delimiter = ',', default_values_t = [100, 500, 1_000])]
     concurrent: Vec<u32>,
+    /// How often calls held at once are set up to see what memory they leave behind; 0: that is not waited for.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=100))]
+    rounds: u64,
     /// Where temporary installations are made; their disk is part of what is measured.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -54,6 +57,7 @@ pub(crate) async fn bench(args: &BenchArgs, out: Output) -> anyhow::Result<ExitC
         seconds,
         rates,
         concurrent,
+        rounds,
         folder,
     } = args;
     let wishes = Wishes {
@@ -61,6 +65,7 @@ pub(crate) async fn bench(args: &BenchArgs, out: Output) -> anyhow::Result<ExitC
         folder: folder.clone(),
         rates: rates.clone(),
         concurrent: concurrent.clone(),
+        rounds: *rounds,
         out,
     };
     let wanted = |one: Measure| *measure == one || *measure == Measure::All;

@@ -61,6 +61,8 @@ pub(super) struct FarEndThread {
     behaviour: Behaviour,
     legs: Vec<Leg>,
     by_call_id: HashMap<String, usize>,
+    /// Legs that were forgotten. Tags and branches count on: the server remembers the old ones for 32 s.
+    forgotten: u64,
     /// The leg, plus one, whose sound comes from each port; zero for none.
     by_port: Vec<u32>,
     /// What is sent again when nothing comes back: when, for which leg, after which wait.
@@ -84,6 +86,7 @@ impl FarEndThread {
             behaviour,
             legs: Vec::new(),
             by_call_id: HashMap::new(),
+            forgotten: 0,
             by_port: vec![0; 1 << 16],
             timers: BinaryHeap::new(),
             slots: std::array::from_fn(|_| Vec::new()),
@@ -136,6 +139,7 @@ impl FarEndThread {
 
     fn forget(&mut self) {
         self.overflows_before = self.overflows();
+        self.forgotten += self.legs.len() as u64;
         self.legs.clear();
         self.by_call_id.clear();
         self.by_port.fill(0);
@@ -220,8 +224,13 @@ impl FarEndThread {
         }
     }
 
+    /// Our tag in a leg, and the branch of its BYE.
+    fn tag(&self, leg: usize) -> u64 {
+        0x00b0_0000 + self.forgotten + leg as u64
+    }
+
     fn reply(&self, message: &Message<'_>, status: &str, leg: usize, to: SocketAddrV4) {
-        let text = message.response(status, tag(leg), self.signalling.address(), "");
+        let text = message.response(status, self.tag(leg), self.signalling.address(), "");
         self.signalling.send(text.as_bytes(), to);
     }
 
@@ -246,11 +255,11 @@ impl FarEndThread {
         match self.behaviour {
             Behaviour::Busy => {
                 self.reply(message, "100 Trying", index, from);
-                leg.reply = message.response("486 Busy Here", tag(index), own, "");
+                leg.reply = message.response("486 Busy Here", self.tag(index), own, "");
             }
             Behaviour::Answer { .. } => {
-                leg.reply = message.response("200 OK", tag(index), own, &answer(self.sound.address()));
-                leg.dialog = Dialog::of(message, tag(index));
+                leg.reply = message.response("200 OK", self.tag(index), own, &answer(self.sound.address()));
+                leg.dialog = Dialog::of(message, self.tag(index));
                 leg.sound = message.sound();
                 leg.state = State::Answered;
                 self.figures.answered += 1;
@@ -325,7 +334,7 @@ impl FarEndThread {
     fn bye_of(&self, index: usize) -> String {
         let dialog = self.legs[index].dialog.as_ref();
         dialog
-            .map(|dialog| dialog.bye(self.signalling.address(), tag(index)))
+            .map(|dialog| dialog.bye(self.signalling.address(), self.tag(index)))
             .unwrap_or_default()
     }
 
@@ -404,9 +413,4 @@ impl FarEndThread {
         }
         rest_us
     }
-}
-
-/// Our tag in a leg, and the branch of its BYE.
-fn tag(leg: usize) -> u64 {
-    0x00b0_0000 + leg as u64
 }
