@@ -1,0 +1,5 @@
+//! Turn taking as timelines, as a dialogue simulator, and by properties.
+
+mod properties;
+mod stage;
+mod timelines;
