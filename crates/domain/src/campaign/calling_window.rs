@@ -57,7 +57,7 @@ impl ZoneName {
         &self.0
     }
 
-    fn time_zone(&self) -> Option<TimeZone> {
+    pub(crate) fn time_zone(&self) -> Option<TimeZone> {
         known_zone(&self.0)
     }
 }
