@@ -495,6 +495,12 @@ pub fn local_date(zone: &ZoneName, now: UnixMicros) -> Option<Date> {
     Some(zone.time_zone()?.to_datetime(timestamp(now)?).date())
 }
 
+/// The hour on the wall in `zone` at `now`, its minutes cut off; `None` for an unknown zone.
+pub fn local_hour(zone: &ZoneName, now: UnixMicros) -> Option<DateTime> {
+    let local = zone.time_zone()?.to_datetime(timestamp(now)?);
+    Some(local.date().at(local.hour(), 0, 0, 0))
+}
+
 /// The first moment in `zone` whose date is `date` or later (later only if the zone skipped the whole day);
 /// `None` for an unknown zone.
 pub fn start_of_local_day(zone: &ZoneName, date: Date) -> Option<UnixMicros> {

@@ -203,7 +203,7 @@ const fn is_capacity(gate: Gate) -> bool {
     )
 }
 
-fn free_lines(view: &CampaignView<'_>) -> u32 {
+pub(super) fn free_lines(view: &CampaignView<'_>) -> u32 {
     let trunk_lines = view
         .line
         .trunk

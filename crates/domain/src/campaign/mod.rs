@@ -6,6 +6,7 @@
 mod after_call;
 pub mod calling_window;
 mod decide;
+pub mod forecast;
 mod gate;
 mod lifecycle;
 mod policy;

@@ -15,7 +15,7 @@ use crate::trunk::{Codec, NumberFormat, Transport, Trunk};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-fn at(text: &str) -> UnixMicros {
+pub(super) fn at(text: &str) -> UnixMicros {
     UnixMicros(text.parse::<jiff::Timestamp>().unwrap().as_microsecond())
 }
 
@@ -23,7 +23,7 @@ fn number() -> PhoneNumber {
     PhoneNumber::from_e164_shape("+919876543210").unwrap()
 }
 
-fn record(next: AttemptKind, scheduled_at: UnixMicros) -> Record {
+pub(super) fn record(next: AttemptKind, scheduled_at: UnixMicros) -> Record {
     Record {
         workspace_id: campaign().workspace_id,
         id: RecordId::new(Uuid::from_u128(3)),
@@ -51,7 +51,7 @@ fn record(next: AttemptKind, scheduled_at: UnixMicros) -> Record {
     }
 }
 
-fn agent() -> Agent {
+pub(super) fn agent() -> Agent {
     Agent {
         workspace_id: campaign().workspace_id,
         id: AgentId::new(Uuid::from_u128(4)),
@@ -73,7 +73,7 @@ fn agent() -> Agent {
     }
 }
 
-fn trunk() -> Trunk {
+pub(super) fn trunk() -> Trunk {
     Trunk {
         workspace_id: campaign().workspace_id,
         id: TrunkId::new(Uuid::from_u128(5)),
