@@ -8,6 +8,7 @@ mod calls;
 mod campaigns;
 mod closing;
 mod effects;
+mod forecast;
 mod keys;
 mod library;
 mod records;
@@ -19,6 +20,7 @@ mod webhooks;
 
 pub use calls::{SingleCall, SingleRefusal};
 pub use campaigns::{CampaignRefusal, NewCampaign};
+pub use forecast::ForecastRefusal;
 pub use keys::NewKey;
 pub use library::{NewAgent, NewEndpoint, NewTrunk, SaveRefusal};
 pub use records::{NewRecord, PushReceipt, PushRefusal, RecordRefusal};

@@ -77,8 +77,8 @@ pub(crate) struct LoadedView {
     trunk_live: u32,
     campaign_live: u32,
     workspace_live: u32,
-    do_not_call: BTreeMap<PhoneNumber, DoNotCallEntry>,
-    calls_today: BTreeMap<PhoneNumber, u32>,
+    pub(crate) do_not_call: BTreeMap<PhoneNumber, DoNotCallEntry>,
+    pub(crate) calls_today: BTreeMap<PhoneNumber, u32>,
 }
 
 impl LoadedView {

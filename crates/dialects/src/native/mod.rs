@@ -9,6 +9,7 @@ mod deliveries;
 mod do_not_call;
 mod endpoints;
 mod error;
+mod forecast;
 mod keys;
 mod records;
 mod request;
@@ -77,6 +78,7 @@ fn documented() -> OpenApiRouter<DialectState> {
     OpenApiRouter::with_openapi(document)
         .merge(agents::routes())
         .merge(campaigns::routes())
+        .merge(forecast::routes())
         .merge(records::routes())
         .merge(calls::routes())
         .merge(clips::routes())

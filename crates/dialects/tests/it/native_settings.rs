@@ -245,3 +245,43 @@ async fn the_sandbox_tells_its_numbers() {
     let world = World::new().await;
     insta::assert_json_snapshot!("sandbox_numbers", ok(&world, "GET", "/sandbox/numbers", None).await);
 }
+
+#[tokio::test]
+async fn a_forecast_tells_what_a_campaign_will_do_and_refuses_what_cannot_be() {
+    let world = World::new().await;
+    let path = format!("/campaigns/{CAMPAIGN}/forecast");
+    let records = json!({"records": [{"phone": "9876543210"}, {"phone": "9876543211"}]});
+    ok(&world, "POST", &format!("/campaigns/{CAMPAIGN}/records"), Some(records)).await;
+    let everybody = "answer_rate=1&busy_rate=0&not_connected_rate=0&ring_s=10&talk_s=60&seed=3";
+    let forecast = ok(&world, "GET", &format!("{path}?{everybody}"), None).await;
+    insta::assert_json_snapshot!("forecast", forecast);
+    let imagined = ok(&world, "GET", &format!("{path}?{everybody}&imagined_records=500"), None).await;
+    assert_eq!(
+        (&imagined["records"], &imagined["answered"]),
+        (&json!(502), &json!(502)),
+        "{imagined}"
+    );
+    for (query, field) in [
+        ("answer_rate=1.5", "answer_rate"),
+        ("answer_rate=0.95", "answer_rate"),
+        ("ring_s=0", "ring_s"),
+        ("days=401", "days"),
+        ("imagined_records=100001", "imagined_records"),
+    ] {
+        let answer = world.native("GET", &format!("{path}?{query}"), None).await;
+        assert_eq!(refusal(&answer), invalid(field), "{query}");
+    }
+    for query in ["answer_rate=many", "luck=1"] {
+        assert_eq!(
+            world
+                .native("GET", &format!("{path}?{query}"), None)
+                .await
+                .status
+                .as_u16(),
+            422
+        );
+    }
+    ok(&world, "POST", &format!("/campaigns/{CAMPAIGN}/cancel"), None).await;
+    let ended = world.native("GET", &path, None).await;
+    assert_eq!(refusal(&ended).1, "wrong_status");
+}

@@ -6,6 +6,7 @@ mod calls;
 mod campaigns;
 mod demo;
 mod doctor;
+mod forecast;
 mod keys;
 pub(crate) mod output;
 mod sandbox;
@@ -40,6 +41,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Campaigns: list, show, launch, pause, resume, complete, cancel, why.
     Campaigns(campaigns::CampaignsArgs),
+    /// Say what a campaign will probably do: when it starts, calls by day and hour, when it ends, what holds its records.
+    Forecast(forecast::ForecastArgs),
     /// Calls: list, show, cancel.
     Calls(calls::CallsArgs),
     /// Run the far end alone, so that other SIP software can be tried against it.
@@ -120,6 +123,7 @@ async fn run_async(command: Command, out: output::Output) -> anyhow::Result<Exit
         Command::Doctor(args) => doctor::doctor(&args, out).await,
         Command::Keys(args) => keys::keys(&args, out).await,
         Command::Campaigns(args) => campaigns::campaigns(&args, out).await,
+        Command::Forecast(args) => forecast::forecast(&args, out).await,
         Command::Calls(args) => calls::calls(&args, out).await,
         Command::Sandbox(args) => sandbox::sandbox(&args, out).await,
         Command::Bench(args) => bench::bench(&args, out).await,

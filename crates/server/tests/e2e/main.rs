@@ -7,6 +7,7 @@
 
 mod baresip;
 mod crash;
+mod forecast;
 mod harness;
 mod load;
 mod sipp_calls;

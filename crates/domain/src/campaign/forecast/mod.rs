@@ -126,5 +126,5 @@ pub fn forecast(input: ForecastInput<'_>) -> Result<Forecast, LifecycleRefusal> 
         CampaignStatus::Paused => CampaignInput::Resume,
     };
     let campaign = input.campaign.handle(input.now, verb)?;
-    Ok(run::Run::new(campaign, input).to_the_end())
+    Ok(run::Run::new(campaign, input).finish())
 }

@@ -72,7 +72,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) fn to_the_end(mut self) -> Forecast {
+    pub(super) fn finish(mut self) -> Forecast {
         let started = self.input.now;
         self.count_held(started);
         self.take_up_records(started);
@@ -86,7 +86,9 @@ impl<'a> Run<'a> {
             }
             let next = if self.campaign.status.has_ended() {
                 self.out.cut_off |= !self.waiting.is_empty();
-                last_change = self.close_waiting().then_some(now).unwrap_or(last_change);
+                if self.close_waiting() {
+                    last_change = now;
+                }
                 None
             } else {
                 self.dispatch(now, &mut last_change)
