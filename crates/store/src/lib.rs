@@ -1,6 +1,6 @@
 //! The three implementations of [`Store`]: memory (tests and the simulator), SQLite (the default) and PostgreSQL.
 //!
-//! [`open`] picks one by URL. This crate alone knows SQL. The stored form of an entity is its serde form in a `doc` column;
+//! [`open`] picks one by URL, [`migrate`](migrate::migrate) moves one. This crate alone knows SQL. The stored form of an entity is its serde form in a `doc` column;
 //! `table` says which columns stand beside it, and `migrations/` how they are indexed.
 
 mod batch;
@@ -8,6 +8,7 @@ mod counter;
 mod error;
 pub mod memory;
 mod meters;
+pub mod migrate;
 pub mod postgres;
 pub mod sqlite;
 mod table;

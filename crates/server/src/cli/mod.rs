@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod forecast;
 mod keys;
+mod migrate_store;
 pub(crate) mod output;
 mod sandbox;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     Calls(calls::CallsArgs),
     /// Run the far end alone, so that other SIP software can be tried against it.
     Sandbox(sandbox::SandboxArgs),
+    /// Move a SQLite store to PostgreSQL.
+    MigrateStore(migrate_store::MigrateStoreArgs),
     /// Measure what this build does on this machine.
     Bench(bench::BenchArgs),
     /// Print every setting with its default.
@@ -126,6 +129,7 @@ async fn run_async(command: Command, out: output::Output) -> anyhow::Result<Exit
         Command::Forecast(args) => forecast::forecast(&args, out).await,
         Command::Calls(args) => calls::calls(&args, out).await,
         Command::Sandbox(args) => sandbox::sandbox(&args, out).await,
+        Command::MigrateStore(args) => migrate_store::migrate_store(&args, out).await,
         Command::Bench(args) => bench::bench(&args, out).await,
         Command::Config => Ok(ExitCode::SUCCESS),
     }

@@ -95,6 +95,35 @@ async fn a_second_server_on_the_same_data_is_refused() {
     assert!(!said.status.success() && text.contains("another"), "{text}");
 }
 
+/// The move itself is tested with a PostgreSQL in the store's own tests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_a_server_uses_does_not_move() {
+    let installation = Installation::new();
+    let move_store = || {
+        let said = std::process::Command::new(crate::harness::server::carillon())
+            .args(["migrate-store", "--data"])
+            .arg(&installation.data)
+            .args(["--to", "postgres://carillon:geheim@127.0.0.1:1/carillon"])
+            .output()
+            .unwrap();
+        (
+            said.status.success(),
+            String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout),
+        )
+    };
+    let (moved, said) = move_store();
+    assert!(!moved && said.contains("there is no store at"), "{said}");
+    let server = installation.start().await;
+    let (moved, said) = move_store();
+    assert!(!moved && said.contains("is in use by process"), "{said}");
+    drop(server);
+    let (moved, said) = move_store();
+    assert!(
+        !moved && said.contains("postgres") && !said.contains("geheim"),
+        "{said}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_start_writes_keys_that_only_the_owner_reads() {
     let installation = Installation::new();

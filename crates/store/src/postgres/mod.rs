@@ -12,7 +12,7 @@ mod schema;
 
 use crate::error::OpenError;
 use committer::Committer;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 use std::fmt;
 use std::str::FromStr;
@@ -63,22 +63,10 @@ impl PostgresStore {
     /// [`OpenError::OldServer`] below version 15, [`OpenError::NewerSchema`] if a newer program wrote it,
     /// [`OpenError::Postgres`] if it cannot be reached.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name("carillon")
-            .statement_cache_capacity(CACHED_STATEMENTS)
-            // Whatever the server's defaults are: a commit that returned is on disk, and guards see committed rows.
-            .options([
-                ("synchronous_commit", "on"),
-                ("default_transaction_isolation", "read committed"),
-            ])
-            .options(PLANS)
-            .disable_statement_logging();
+        let options = options(url)?;
         let place = format!("{}/{}", options.get_host(), options.get_database().unwrap_or_default());
         // Alone, since a pool would try again and then only say that it timed out.
-        let mut connection = options.connect().await?;
-        schema::check_server(&mut connection).await?;
-        schema::migrate(&mut connection).await?;
-        connection.close().await?;
+        connect_with(&options).await?.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -102,4 +90,29 @@ impl PostgresStore {
         self.committer.stop().await;
         self.pool.close().await;
     }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
+    Ok(PgConnectOptions::from_str(url)?
+        .application_name("carillon")
+        .statement_cache_capacity(CACHED_STATEMENTS)
+        // Whatever the server's defaults are: a commit that returned is on disk, and guards see committed rows.
+        .options([
+            ("synchronous_commit", "on"),
+            ("default_transaction_isolation", "read committed"),
+        ])
+        .options(PLANS)
+        .disable_statement_logging())
+}
+
+/// One connection to the database of `url`, whose schema is up to date.
+pub(crate) async fn connect(url: &str) -> Result<PgConnection, OpenError> {
+    connect_with(&options(url)?).await
+}
+
+async fn connect_with(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
+    let mut connection = options.connect().await?;
+    schema::check_server(&mut connection).await?;
+    schema::migrate(&mut connection).await?;
+    Ok(connection)
 }

@@ -110,7 +110,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn connect_reader(path: &Path) -> Result<Connection, OpenError> {
+pub(crate) fn connect_reader(path: &Path) -> Result<Connection, OpenError> {
     let connection = connect(path)?;
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -8000;")?;
     Ok(connection)
