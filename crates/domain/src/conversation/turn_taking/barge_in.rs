@@ -240,16 +240,11 @@ impl Turns {
         let Some(mouth) = self.mouth.as_mut().filter(|mouth| mouth.stopped.is_some()) else {
             return;
         };
-        match mouth.resume_point(restart_ms) {
-            Some((unit, sample)) => {
-                mouth.rewind(now, unit, sample);
-                out.push(TurnOutput::ResumeFrom { unit, sample });
-            }
-            None => {
-                mouth.stopped = None;
-                self.finish_if_all_played(out);
-            }
+        if let Some((unit, sample)) = mouth.resume_point(restart_ms) {
+            mouth.rewind(now, unit, sample);
+            out.push(TurnOutput::ResumeFrom { unit, sample });
         }
+        self.finish_if_all_played(out);
     }
 
     /// The recogniser does not tell in time what an overlap was: what is known counts.

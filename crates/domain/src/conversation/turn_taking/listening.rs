@@ -191,8 +191,11 @@ impl Turns {
         if utterance.result.is_some() {
             return;
         }
-        // A recogniser that closes utterances by itself ends them.
-        utterance.ended.get_or_insert(self.now);
+        if utterance.ended.is_none() {
+            // A recogniser that closes utterances by itself ends them.
+            utterance.ended = Some(self.now);
+            out.push(TurnOutput::EndUtterance { utterance: number });
+        }
         let grew = result.as_ref().is_ok_and(|text| !text.trim().is_empty());
         utterance.result = Some(result);
         if self.voice_since.is_some() && self.far.as_ref().is_some_and(|far| far.last_open().is_none()) {
@@ -281,7 +284,7 @@ impl Turns {
         let mut due = self.last_voice.plus(wait.ms);
         if !far.is_settled() {
             due = due.max(ended.plus(settings.recognition_ms));
-        } else if text.is_empty() {
+        } else if text.is_empty() && far.hearing() == Hearing::Complete {
             // It was nothing: nobody has to wait for that.
             due = ended;
         }

@@ -187,14 +187,19 @@ impl Turns {
 
     /// Our words end without an interruption: nothing comes out of them any more.
     pub(super) fn drop_mouth(&mut self, out: &mut Vec<TurnOutput>) {
-        if self.mouth.is_none() {
-            return;
-        }
+        let Some(mouth) = &self.mouth else { return };
+        let stopped = mouth.stopped.is_some();
+        let played = mouth.all_played() && !stopped;
         self.set_duck(false, out);
-        out.push(TurnOutput::StopPlayback);
         let (heard_text, unheard_text) = self.record_mouth();
         if !heard_text.is_empty() {
             self.handed = None;
+        }
+        if played {
+            return;
+        }
+        if !stopped {
+            out.push(TurnOutput::StopPlayback);
         }
         out.push(TurnOutput::Interrupted(Interruption {
             heard_text: Self::spoken(heard_text),

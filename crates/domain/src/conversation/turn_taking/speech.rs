@@ -190,9 +190,12 @@ impl Speech {
         true
     }
 
-    /// Where to go on after a stop: at the start of the cut word, or of the unit when little of it was heard. `None`: nothing is left.
+    /// Where to go on after a stop: at the start of the cut word, or of the unit when little of it was heard; at the very end when all
+    /// was played meanwhile. `None`: there is no unit.
     pub(super) fn resume_point(&self, restart_ms: u64) -> Option<(UnitNumber, u64)> {
-        let unit = self.current()?;
+        let Some(unit) = self.current() else {
+            return self.units.last().map(|last| (last.number, last.played));
+        };
         let sample = if unit.played / SAMPLES_PER_MS < restart_ms {
             0
         } else {

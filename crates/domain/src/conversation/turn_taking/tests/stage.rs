@@ -226,6 +226,7 @@ fn event(stage: &mut Stage, text: &str) -> Vec<TurnOutput> {
                 probability: probability.parse().unwrap(),
             })
         }
+        "tick" => stage.give(TurnInput::Tick),
         "thinking" => stage.give(TurnInput::BrainThinking),
         "key" => stage.give(TurnInput::Key(Digit::parse(rest.chars().next().unwrap()).unwrap())),
         "ended" => stage.give(TurnInput::CallEnded),
