@@ -7,6 +7,7 @@
 mod answer;
 mod bounds;
 mod english;
+mod examples;
 mod extract;
 mod grammar;
 mod graph;
@@ -15,6 +16,7 @@ mod run;
 mod template;
 
 pub use answer::{Answer, AnswerType, Choice, NotUnderstood, Understood};
+pub use examples::EXAMPLES;
 pub use extract::{ExtractionField, extract};
 pub use grammar::{Grammar, Intent, IntentHeard, Moment, grammar};
 pub use graph::{

@@ -1,6 +1,7 @@
 //! English: how it is understood and spoken. One kind of answer per file; every file takes what a recogniser writes.
 
 mod amount;
+mod clock;
 mod day;
 mod digits;
 mod intents;

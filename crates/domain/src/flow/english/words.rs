@@ -197,6 +197,16 @@ pub(super) fn corrected(words: &[String]) -> Option<(&[String], &[String])> {
     Some((words.get(..start)?, words.get(end..)?))
 }
 
+/// Whether what begins at `at` is denied: "not Tuesday", "not on Tuesday".
+pub(super) fn denied(words: &[String], at: usize) -> bool {
+    let word = |back: usize| {
+        at.checked_sub(back)
+            .and_then(|at| words.get(at))
+            .map_or("", String::as_str)
+    };
+    word(1) == "not" || (matches!(word(1), "on" | "at" | "the" | "in") && word(2) == "not")
+}
+
 /// Edits (insertions, deletions, replacements, swaps of neighbours) between two words.
 pub(super) fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().collect();

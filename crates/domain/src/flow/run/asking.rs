@@ -304,6 +304,8 @@ fn wish_wins(wish: &IntentHeard, wanted: &AnswerType, understood: Option<&Unders
     let answered = understood.filter(|understood| understood.confidence_percent >= SURE_PERCENT);
     match wanted {
         AnswerType::Text { .. } => wish.whole && wish.confidence_percent >= WISH_AT_OPEN_PERCENT,
+        // "Goodbye" could be anybody's name.
+        AnswerType::Name => wish.whole || answered.is_none(),
         // An option may be called "goodbye" or "call me later".
         AnswerType::Options { .. } if answered.is_some_and(|understood| understood.confidence_percent >= 90) => {
             wish.intent == Intent::DoNotCall

@@ -12,6 +12,8 @@ mod walking;
 mod wishes;
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;
 
 use super::answer::Answer;
