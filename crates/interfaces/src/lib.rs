@@ -11,5 +11,6 @@ pub mod failpoint;
 pub mod language_model;
 pub mod speech;
 pub mod store;
+pub mod tools;
 pub mod voice;
 pub mod webhook_transport;

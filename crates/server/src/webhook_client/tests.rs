@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap as RequestHeaders, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::post;
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 /// A receiver on loopback. Paths say how it answers.

@@ -1,11 +1,13 @@
-//! Which webhook targets may be called: public https, and what the operator lists.
+//! Which targets may be called: public https, and what the operator lists.
 
 use reqwest::Url;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The operator's list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct AllowedTargets {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedTargets {
+    /// The setting that it stands in; what is refused names it.
+    setting: &'static str,
     hosts: Vec<(String, Option<u16>)>,
     networks: Vec<Network>,
 }
@@ -13,9 +15,12 @@ pub(super) struct AllowedTargets {
 /// An entry of the list that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "webhooks.allow_targets: `{0}` is no target\n  fix: write a host (`hooks.internal`), `host:port`, or a network (`10.0.0.0/8`)"
+    "{setting}: `{entry}` is no target\n  fix: write a host (`hooks.internal`), `host:port`, or a network (`10.0.0.0/8`)"
 )]
-pub(crate) struct BadTarget(String);
+pub struct BadTarget {
+    setting: &'static str,
+    entry: String,
+}
 
 /// Which addresses a request may be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,19 +49,20 @@ struct Network {
     prefix: u32,
 }
 
-const FIX: &str = "list it in webhooks.allow_targets if it is meant";
-
-/// Why a name is refused whose every address is closed.
-pub(super) fn refused_address(host: &str) -> String {
-    format!("`{host}` leads to a loopback, private or reserved address; {FIX}")
-}
-
 impl AllowedTargets {
-    pub(super) fn parse(entries: &[String]) -> Result<Self, BadTarget> {
-        let mut targets = Self::default();
+    /// Reads the entries of `setting`: hosts, `host:port`, or networks.
+    pub fn parse(setting: &'static str, entries: &[String]) -> Result<Self, BadTarget> {
+        let mut targets = Self {
+            setting,
+            hosts: Vec::new(),
+            networks: Vec::new(),
+        };
         for entry in entries {
             let text = entry.trim();
-            let bad = || BadTarget(entry.clone());
+            let bad = || BadTarget {
+                setting,
+                entry: entry.clone(),
+            };
             if let Some(network) = Network::parse(text) {
                 targets.networks.push(network);
             } else if text.contains('/') {
@@ -66,6 +72,14 @@ impl AllowedTargets {
             }
         }
         Ok(targets)
+    }
+
+    /// Why a name is refused whose every address is closed.
+    pub(super) fn refused_address(&self, host: &str) -> String {
+        format!(
+            "`{host}` leads to a loopback, private or reserved address; list it in {} if it is meant",
+            self.setting
+        )
     }
 
     /// What may become of a request to `url`.
@@ -99,8 +113,11 @@ impl AllowedTargets {
                 Verdict::Send(Reach::PublicAndNetworks)
             }
             (false, Some(address)) if self.opens(Reach::Networks, address) => Verdict::Send(Reach::Networks),
-            (false, _) => Verdict::Refuse(format!("`{host}` is to be called over plain HTTP; use https, or {FIX}")),
-            (true, Some(_)) => Verdict::Refuse(refused_address(&host)),
+            (false, _) => Verdict::Refuse(format!(
+                "`{host}` is to be called over plain HTTP; use https, or list it in {} if it is meant",
+                self.setting
+            )),
+            (true, Some(_)) => Verdict::Refuse(self.refused_address(&host)),
         }
     }
 
@@ -221,7 +238,11 @@ mod tests {
     use super::*;
 
     fn targets(entries: &[&str]) -> AllowedTargets {
-        AllowedTargets::parse(&entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>()).unwrap()
+        AllowedTargets::parse(
+            "webhooks.allow_targets",
+            &entries.iter().map(|entry| (*entry).to_owned()).collect::<Vec<_>>(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -310,7 +331,7 @@ mod tests {
     #[test]
     fn entries_that_are_no_targets_are_named() {
         for entry in ["10.0.0.0/33", "host:99999", "http://host/", "", "a b", "10.0.0/8"] {
-            let error = AllowedTargets::parse(&[entry.to_owned()]).unwrap_err();
+            let error = AllowedTargets::parse("webhooks.allow_targets", &[entry.to_owned()]).unwrap_err();
             assert!(error.to_string().contains(&format!("`{entry}`")), "{error}");
         }
     }
