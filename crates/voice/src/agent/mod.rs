@@ -1,3 +1,4 @@
 //! Conversations: one task for each call whose script converses.
 
 pub mod brain;
+pub mod model;
