@@ -7,3 +7,4 @@
 pub mod embedded;
 pub mod hosted;
 pub mod outbound;
+pub mod resample;

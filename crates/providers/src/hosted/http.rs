@@ -66,6 +66,10 @@ impl Connections {
 pub(crate) enum KeyStyle {
     /// `Authorization: Bearer KEY`.
     Bearer,
+    /// `Authorization: Token KEY`, as Deepgram wants it.
+    Token,
+    /// `xi-api-key: KEY`, as ElevenLabs wants it.
+    XiApiKey,
 }
 
 /// A service at its base URL, with its key.
@@ -91,6 +95,8 @@ impl Endpoint {
         if !key.expose().is_empty() {
             let (name, text) = match style {
                 KeyStyle::Bearer => ("authorization", format!("Bearer {}", key.expose())),
+                KeyStyle::Token => ("authorization", format!("Token {}", key.expose())),
+                KeyStyle::XiApiKey => ("xi-api-key", key.expose().to_owned()),
             };
             let mut value = HeaderValue::from_str(&text).map_err(|_| SetupError::Key(setting))?;
             value.set_sensitive(true);
@@ -117,6 +123,11 @@ impl Endpoint {
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
         url
+    }
+
+    /// The headers that carry the key.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// Posts, and waits for the reply's head; anything but 2xx is a failure with the server's own words.
