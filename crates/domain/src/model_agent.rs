@@ -77,6 +77,8 @@ pub struct Phrases {
     pub cannot_go_on: String,
     /// Before hanging up.
     pub goodbye: String,
+    /// Before hanging up because the call is as long as it may be.
+    pub time_is_up: String,
     /// Into a long silence.
     pub are_you_there: String,
     /// When nothing could be understood.
@@ -89,6 +91,7 @@ impl Default for Phrases {
             one_moment: "Sorry, one moment please.".to_owned(),
             cannot_go_on: "I am sorry, I have a technical problem and cannot go on. Goodbye.".to_owned(),
             goodbye: "Goodbye.".to_owned(),
+            time_is_up: "I am sorry, our time is up. Goodbye.".to_owned(),
             are_you_there: "Are you still there?".to_owned(),
             say_again: "Sorry, I did not understand that. Could you say it again?".to_owned(),
         }
@@ -105,8 +108,6 @@ pub struct ModelLimits {
     pub tokens_max: u64,
     /// Tool calls within one answer.
     pub tool_calls_max: u32,
-    /// Silences in a row before it says goodbye.
-    pub silences_max: u32,
 }
 
 impl Default for ModelLimits {
@@ -115,7 +116,6 @@ impl Default for ModelLimits {
             turns_max: 60,
             tokens_max: 400_000,
             tool_calls_max: 6,
-            silences_max: 3,
         }
     }
 }
@@ -248,7 +248,7 @@ mod tests {
         let agent = agent(json!({ "instructions": "You are Ada." }));
         assert_eq!(agent.problems(), []);
         assert!(agent.may.do_not_call);
-        assert_eq!(agent.limits.silences_max, 3);
+        assert_eq!(agent.limits.tool_calls_max, 6);
     }
 
     #[test]

@@ -15,15 +15,19 @@ pub(super) struct History {
     messages: Vec<ChatMessage>,
     /// Where the latest answer begins.
     answer_from: usize,
+    /// How much of the message before it is older than the latest turn, in bytes.
+    older_bytes: usize,
 }
 
 impl History {
     /// Something from the callee's side; the answer to it begins.
     pub(super) fn callee(&mut self, text: &str) {
         self.repair();
+        self.older_bytes = 0;
         match self.messages.last_mut() {
             // Some models refuse two turns of one side in a row.
             Some(ChatMessage::User(before)) => {
+                self.older_bytes = before.len();
                 before.push('\n');
                 before.push_str(text);
             }
@@ -31,6 +35,25 @@ impl History {
         }
         self.forget_the_oldest();
         self.answer_from = self.messages.len();
+    }
+
+    /// The latest turn went on before a word of the answer to it was heard: it is `whole`, of which `added` is new. What tools have
+    /// done stays done, so an answer that used some stays as well.
+    pub(super) fn callee_again(&mut self, whole: &str, added: &str) {
+        let answer = &self.messages[self.answer_from..];
+        let is_done = |message: &ChatMessage| !matches!(message, ChatMessage::Assistant { tool_calls, .. } if tool_calls.is_empty());
+        let turn = self.answer_from.checked_sub(1);
+        if answer.iter().any(is_done) || !matches!(turn.map(|at| &self.messages[at]), Some(ChatMessage::User(_))) {
+            return self.callee(added);
+        }
+        self.messages.truncate(self.answer_from);
+        if let Some(ChatMessage::User(text)) = self.messages.last_mut() {
+            text.truncate(self.older_bytes);
+            if text.is_empty() {
+                self.messages.pop();
+            }
+        }
+        self.callee(whole);
     }
 
     /// More words of the answer.
@@ -219,6 +242,34 @@ mod tests {
             }
             assert_eq!(history.for_request(), expected, "{heard:?}");
         }
+    }
+
+    #[test]
+    fn a_turn_that_goes_on_takes_the_place_of_its_beginning() {
+        let mut history = History::default();
+        history.callee("(Answered.)");
+        history.callee("I would");
+        history.words("What would");
+        history.cut("");
+        history.callee_again("I would like two", "like two");
+        assert_eq!(history.messages, [user("(Answered.)\nI would like two")]);
+        history.words("Two of what?");
+        history.callee("Of the");
+        history.words("Of");
+        history.callee_again("Of the red ones", "red ones");
+        let expected = [
+            user("(Answered.)\nI would like two"),
+            agent("Two of what?", vec![]),
+            user("Of the red ones"),
+        ];
+        assert_eq!(history.messages, expected);
+        history.calls(vec![call("a")]);
+        history.result("a", "ordered");
+        history.callee_again("Of the red ones please", "please");
+        assert_eq!(
+            history.messages[3..],
+            [agent("", vec![call("a")]), tool("a", "ordered"), user("please")]
+        );
     }
 
     #[test]

@@ -111,39 +111,47 @@ impl ModelBrain {
     }
 
     async fn respond(&mut self, heard: &Heard, pieces: &mpsc::Sender<Piece>) -> Result<(), Stop> {
-        let limits = self.agent.limits;
+        let agent = Arc::clone(&self.agent);
+        let (phrases, limits) = (&agent.phrases, agent.limits);
         match heard {
-            Heard::Begin => {
-                self.history.callee("(The callee has answered the call.)");
-                if let Some(greeting) = &self.agent.greeting {
-                    let greeting = fill(greeting, &self.facts.variables);
-                    return self.say(&greeting, pieces).await;
+            Heard::Begin { greeting } => {
+                self.history.callee(&match greeting.trim() {
+                    "" => "(The callee has answered the call.)".to_owned(),
+                    words => format!("(The callee has answered the call, saying:) {words}"),
+                });
+                if let Some(greeting) = &agent.greeting {
+                    return self.say(&fill(greeting, &self.facts.variables), pieces).await;
                 }
             }
-            Heard::Turn { words, keys } => {
-                self.history.callee(&turn_text(words, keys));
+            Heard::Turn { words, keys, added } => {
+                match added {
+                    Some(added) => self
+                        .history
+                        .callee_again(&turn_text(words, keys), &turn_text(added, keys)),
+                    None => self.history.callee(&turn_text(words, keys)),
+                }
                 self.turns += 1;
-            }
-            Heard::Silence { times } if *times >= limits.silences_max.max(1) => {
-                self.history.callee("(The callee is silent.)");
-                return self
-                    .goodbye(&self.agent.phrases.goodbye.clone(), "silence", pieces)
-                    .await;
             }
             Heard::Silence { .. } => {
                 self.history.callee("(The callee is silent.)");
-                return self.say(&self.agent.phrases.are_you_there.clone(), pieces).await;
+                return self.say(&phrases.are_you_there, pieces).await;
             }
             Heard::NotUnderstood { .. } => {
                 self.history
                     .callee("(The callee said something that could not be understood.)");
-                return self.say(&self.agent.phrases.say_again.clone(), pieces).await;
+                return self.say(&phrases.say_again, pieces).await;
+            }
+            Heard::WrapUp { .. } => {
+                self.history.callee("(The call is as long as it may be.)");
+                return self.goodbye(&phrases.time_is_up, "time_limit", pieces).await;
+            }
+            Heard::GiveUp => {
+                self.history.callee("(The callee has been silent for too long.)");
+                return self.goodbye(&phrases.goodbye, "silence", pieces).await;
             }
         }
         if self.turns > limits.turns_max || self.tokens >= limits.tokens_max {
-            return self
-                .goodbye(&self.agent.phrases.goodbye.clone(), "limit_reached", pieces)
-                .await;
+            return self.goodbye(&phrases.goodbye, "limit_reached", pieces).await;
         }
         self.converse(pieces).await
     }
@@ -295,6 +303,7 @@ impl ModelBrain {
                 call.name.chars().take(64).collect::<String>()
             ));
         };
+        send(pieces, Piece::Thinking).await?;
         let runner = Arc::clone(&self.services.tools);
         let variables = self.facts.variables.clone();
         let limit = Duration::from_millis(u64::from(tool.timeout_ms)) + TOOL_GRACE;

@@ -163,6 +163,13 @@ fn turn(words: &str) -> Heard {
     Heard::Turn {
         words: words.to_owned(),
         keys: String::new(),
+        added: None,
+    }
+}
+
+fn begin() -> Heard {
+    Heard::Begin {
+        greeting: String::new(),
     }
 }
 
@@ -198,7 +205,7 @@ async fn a_greeting_is_said_without_the_model() {
         json!({ "greeting": "Hello {{ name }}, this is Ada." }),
         vec![says("**Good.** 👍")],
     );
-    assert_eq!(said(&play.hear(Heard::Begin).await), "Hello Asha, this is Ada.");
+    assert_eq!(said(&play.hear(begin()).await), "Hello Asha, this is Ada.");
     assert!(play.stage.asked.lock().unwrap().is_empty());
     assert_eq!(said(&play.words("Fine").await), "Good.");
     let expected = [
@@ -215,7 +222,7 @@ async fn the_model_is_told_who_when_and_how() {
         json!({ "model": "large", "temperature_milli": 300 }),
         vec![says("Hello.")],
     );
-    play.hear(Heard::Begin).await;
+    play.hear(begin()).await;
     let asked = play.stage.asked.lock().unwrap();
     let ChatMessage::System(instructions) = &asked[0].messages[0] else {
         panic!("instructions come first");
@@ -530,20 +537,45 @@ async fn limits_end_the_call_with_their_name() {
 }
 
 #[tokio::test]
-async fn silence_is_asked_into_and_then_ended() {
-    let mut play = play(json!({}), vec![]);
-    for times in 1..3 {
-        assert_eq!(said(&play.hear(Heard::Silence { times }).await), "Are you still there?");
+async fn what_needs_no_model_is_said_without_it() {
+    let wrap_up = Heard::WrapUp { left_ms: 9_000 };
+    for (heard, words, end) in [
+        (Heard::Silence { times: 1 }, "Are you still there?", None),
+        (
+            Heard::NotUnderstood { times: 1 },
+            "Sorry, I did not understand that. Could you say it again?",
+            None,
+        ),
+        (wrap_up, "I am sorry, our time is up. Goodbye.", Some("time_limit")),
+        (Heard::GiveUp, "Goodbye.", Some("silence")),
+    ] {
+        let mut play = play(json!({}), vec![]);
+        let pieces = play.hear(heard.clone()).await;
+        assert_eq!((said(&pieces).as_str(), outcome(&pieces)), (words, end), "{heard:?}");
     }
-    let pieces = play.hear(Heard::Silence { times: 3 }).await;
+}
+
+#[tokio::test]
+async fn a_turn_that_goes_on_is_asked_as_one() {
+    let mut play = play(json!({}), vec![says("Which?"), says("Two, then.")]);
+    play.words("I want").await;
+    let went_on = Heard::Turn {
+        words: "I want two".to_owned(),
+        keys: String::new(),
+        added: Some("two".to_owned()),
+    };
+    play.hear_after(went_on, Some("")).await;
+    assert_eq!(play.asked(), [user("I want two")]);
+}
+
+#[tokio::test]
+async fn how_the_callee_answered_is_known() {
+    let mut play = play(json!({}), vec![says("Good day.")]);
+    let greeting = "Hello, Asha speaking".to_owned();
+    play.hear(Heard::Begin { greeting }).await;
     assert_eq!(
-        (said(&pieces).as_str(), outcome(&pieces)),
-        ("Goodbye.", Some("silence"))
-    );
-    let pieces = play.hear(Heard::NotUnderstood { times: 1 }).await;
-    assert_eq!(
-        said(&pieces),
-        "Sorry, I did not understand that. Could you say it again?"
+        play.asked(),
+        [user("(The callee has answered the call, saying:) Hello, Asha speaking")]
     );
 }
 
@@ -553,6 +585,7 @@ async fn keys_are_told_apart_from_words() {
     let heard = Heard::Turn {
         words: "My number is".to_owned(),
         keys: "123#".to_owned(),
+        added: None,
     };
     play.hear(heard).await;
     assert_eq!(
