@@ -3,13 +3,16 @@
 use super::words::Lexicon;
 
 /// Whether `heard` is an echo of `said` (our words around that moment, in order). Two words or more are one when three quarters of
-/// them stand in ours in the same order. A single word only if it can be no answer and stops nobody: better to hear an echo than to
-/// miss a `yes`.
+/// them stand in ours in the same order. A single word only if it can be no answer, no digit, and stops nobody: better to hear an
+/// echo than to miss a `yes`.
 pub(super) fn is_echo(lexicon: &Lexicon, heard: &[String], said: &[String]) -> bool {
     match heard {
         [] => false,
         [word] => {
-            word.chars().count() >= 4 && said.contains(word) && !lexicon.is_answer(heard) && !lexicon.has_stop(heard)
+            said.contains(word)
+                && !lexicon.is_answer(heard)
+                && !lexicon.has_stop(heard)
+                && lexicon.count_digits(heard) == 0
         }
         _ => {
             let common = common_in_order(heard, said);
@@ -60,6 +63,9 @@ mod tests {
             ("yes", false),
             ("no", false),
             ("wait", false),
+            ("to", true),
+            ("three", false),
+            ("Thursday", false),
             ("yes Friday is fine", false),
             ("on Monday at four", false),
             ("please no your would", false),

@@ -5,6 +5,7 @@
 
 use super::plain_text::plain_text;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How long units are. Lengths are characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,11 +30,17 @@ impl Default for SentenceSettings {
 }
 
 /// Cuts a stream into units. In: pieces of text as they come. Out: plain text units, in order, none of them empty.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sentences {
     settings: SentenceSettings,
     pending: String,
     any_out: bool,
+}
+
+impl fmt::Debug for Sentences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sentences {{ {} bytes pending }}", self.pending.len())
+    }
 }
 
 impl Sentences {

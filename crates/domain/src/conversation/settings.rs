@@ -106,6 +106,8 @@ pub struct SilenceSettings {
     pub silence_ms: u64,
     /// The same where digits were asked for: somebody fetches a card. Default 9000.
     pub digits_silence_ms: u64,
+    /// Silence before we ask again where we stopped for words that turned out to be none. Default 1500.
+    pub after_cut_ms: u64,
     /// How often we ask again before we say goodbye. Default 2.
     pub reprompts: u8,
     /// A voice without words (noise, a television) puts silence off by at most this. Default 5000.
@@ -117,6 +119,7 @@ impl Default for SilenceSettings {
         Self {
             silence_ms: 6_000,
             digits_silence_ms: 9_000,
+            after_cut_ms: 1_500,
             reprompts: 2,
             voice_credit_ms: 5_000,
         }

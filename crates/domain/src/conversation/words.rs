@@ -83,6 +83,20 @@ impl Lexicon {
         tokens.len() <= 5 && made_of(tokens, is_hum, self.backchannels)
     }
 
+    /// Whether the words are the beginning of a backchannel: `got` of `got it`, `okay that's` of `okay that's right`.
+    pub(super) fn begins_backchannel(&self, tokens: &[String]) -> bool {
+        tokens.len() <= 5
+            && (0..tokens.len()).any(|start| {
+                let rest = &tokens[start..];
+                let is_prefix = |phrase: &&&str| {
+                    let mut words = phrase.split(' ');
+                    rest.iter().all(|token| words.next() == Some(token)) && words.next().is_some()
+                };
+                (start == 0 || self.is_backchannel(&tokens[..start]))
+                    && self.backchannels.iter().any(|phrase| is_prefix(&phrase))
+            })
+    }
+
     /// Whether the words are a whole answer to a yes-or-no question: `yes`, `yeah`, `no thank you`, `mhm`.
     pub(super) fn is_answer(&self, tokens: &[String]) -> bool {
         let hum = |token: &str| is_hum(token) && !matches!(token, "um" | "uh" | "hm" | "hmm" | "uhm" | "umm" | "ah");
@@ -223,6 +237,24 @@ mod tests {
                 ("Okay, but I have a question.", false),
                 ("I see a problem", false),
                 ("ham", false),
+                ("the", true),
+                ("the price", false),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_beginning_of_a_backchannel_is_not_taken_for_words() {
+        english(
+            Lexicon::begins_backchannel,
+            &[
+                ("got", true),
+                ("Okay, that's", true),
+                ("all", true),
+                ("I see", false),
+                ("I want", false),
+                ("two", false),
+                ("", false),
             ],
         );
     }

@@ -136,6 +136,9 @@ impl Turns {
             .voiced_ms()
             .saturating_add(self.voice_since.map_or(0, |since| self.now.since(since)));
         let final_words = far.is_settled() && self.voice_since.is_none();
+        if !final_words && self.lexicon.begins_backchannel(&words) {
+            return Said::Unsure;
+        }
         if words.len() >= settings.words_min || voiced_ms >= settings.word_voiced_ms || final_words {
             return Said::Words;
         }
@@ -195,6 +198,7 @@ impl Turns {
         self.phase = Phase::Talking;
         self.quiet_since = self.now;
         self.gave_up = false;
+        self.cut_for_words = true;
         out.push(TurnOutput::Interrupted(Interruption {
             heard_text: Self::spoken(heard_text),
             unheard_text: Self::spoken(unheard_text),

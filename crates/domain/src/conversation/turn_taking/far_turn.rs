@@ -7,7 +7,7 @@ use crate::conversation::transcript::SpokenText;
 /// The longest text of one turn that is kept, in bytes: recognisers of others may send anything.
 const TEXT_BYTES_MAX: usize = 20_000;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Utterance {
     pub(super) number: UtteranceNumber,
     pub(super) begun: CallMs,
@@ -19,7 +19,17 @@ pub(super) struct Utterance {
     pub(super) voiced_ms: u64,
 }
 
-#[derive(Clone, Debug)]
+impl Utterance {
+    /// Its words as far as they are known.
+    fn words(&self) -> Option<&SpokenText> {
+        match &self.result {
+            Some(Ok(words)) => Some(words),
+            Some(Err(())) | None => self.partial.as_ref(),
+        }
+    }
+}
+
+#[derive(Clone)]
 pub(super) struct FarTurn {
     pub(super) begun: CallMs,
     pub(super) utterances: Vec<Utterance>,
@@ -88,15 +98,17 @@ impl FarTurn {
         }
     }
 
+    /// Whether any words are known.
+    pub(super) fn has_words(&self) -> bool {
+        self.utterances
+            .iter()
+            .any(|utterance| utterance.words().is_some_and(|words| !words.trim().is_empty()))
+    }
+
     /// The words known so far.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        for utterance in &self.utterances {
-            let words = match (&utterance.result, &utterance.partial) {
-                (Some(Ok(words)), _) => words,
-                (Some(Err(())) | None, Some(words)) => words,
-                (Some(Err(())) | None, None) => continue,
-            };
+        for words in self.utterances.iter().filter_map(Utterance::words) {
             let words = words.trim();
             if words.is_empty() || text.len() + words.len() > TEXT_BYTES_MAX {
                 continue;

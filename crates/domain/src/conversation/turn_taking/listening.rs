@@ -261,6 +261,9 @@ impl Turns {
             Phase::Waiting | Phase::Closing { .. } | Phase::Over => false,
         };
         let far = self.far.as_ref().filter(|_| listens)?;
+        if far.last_key.is_none() && (self.voice_since.is_some() || far.last_open().is_some()) {
+            return None;
+        }
         let settings = &self.settings.end_of_turn;
         let text = far.text();
         let keys_due = match far.last_key {
@@ -400,6 +403,7 @@ impl Turns {
             awaited,
         });
         self.early = None;
+        self.cut_for_words = false;
         self.reprompts = 0;
         self.gave_up = false;
         self.phase = Phase::Talking;

@@ -34,6 +34,7 @@ use crate::language::Language;
 use barge_in::Overlap;
 use far_turn::FarTurn;
 use speech::Speech;
+use std::fmt;
 
 /// Where the call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ enum Brain {
 }
 
 /// A turn that the brain has, while nothing of the reply was heard.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Handed {
     text: String,
     begun: CallMs,
@@ -75,15 +76,15 @@ struct Handed {
 }
 
 /// A yes or no that came while we were still asking.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct EarlyAnswer {
     text: String,
     begun: CallMs,
     ended: CallMs,
 }
 
-/// Turn taking of one call.
-#[derive(Clone, Debug)]
+/// Turn taking of one call. Its `Debug` form tells where the call is, not what was said.
+#[derive(Clone)]
 pub struct Turns {
     settings: TurnSettings,
     lexicon: &'static Lexicon,
@@ -106,6 +107,8 @@ pub struct Turns {
     overlap: Option<Overlap>,
     handed: Option<Handed>,
     early: Option<EarlyAnswer>,
+    /// We were interrupted, and no turn has come of it yet.
+    cut_for_words: bool,
     /// Our last words and when they ended, to know their echo.
     last_said: Vec<String>,
     last_said_at: CallMs,
@@ -119,6 +122,21 @@ pub struct Turns {
     warned: bool,
     told_wake: Option<CallMs>,
     transcript: Transcript,
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns")
+            .field("now", &self.now)
+            .field("phase", &self.phase)
+            .field("brain", &self.brain)
+            .field("expect", &self.expect)
+            .field("speaks", &self.mouth.is_some())
+            .field("hears_voice", &self.hears_voice())
+            .field("overlap", &self.overlap)
+            .field("next_due", &self.next_due())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Turns {
@@ -143,6 +161,7 @@ impl Turns {
             overlap: None,
             handed: None,
             early: None,
+            cut_for_words: false,
             last_said: Vec::new(),
             last_said_at: CallMs(0),
             first_played: None,

@@ -56,6 +56,7 @@ impl Turns {
         }
         if is_first {
             self.early = None;
+            self.cut_for_words = false;
             if let Some(far) = &self.far
                 && self.overlap.is_none()
             {

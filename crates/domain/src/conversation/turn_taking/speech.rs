@@ -4,7 +4,7 @@ use super::io::{AfterSpeech, SpeechEnd, Unit, UnitNumber};
 use crate::conversation::clock::CallMs;
 use crate::conversation::heard::{SAMPLES_PER_MS, WordTimes};
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct QueuedUnit {
     pub(super) number: UnitNumber,
     pub(super) words: WordTimes,
@@ -49,7 +49,7 @@ impl QueuedUnit {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Speech {
     units: Vec<QueuedUnit>,
     pub(super) end: Option<SpeechEnd>,

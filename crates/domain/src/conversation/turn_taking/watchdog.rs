@@ -27,7 +27,7 @@ impl Turns {
     fn far_says_something(&self) -> bool {
         self.far
             .as_ref()
-            .is_some_and(|far| !far.keys.is_empty() || !far.text().is_empty())
+            .is_some_and(|far| !far.keys.is_empty() || far.has_words())
     }
 
     pub(super) fn opening_due(&self) -> Option<CallMs> {
@@ -143,6 +143,10 @@ impl Turns {
             | Expect::Name
             | Expect::Open => silence.silence_ms,
         };
+        if self.cut_for_words && self.far.is_none() {
+            // We stopped for words that turned out to be none: the callee waits for us.
+            return Some(self.silent_due(self.quiet_since, timeout_ms.min(silence.after_cut_ms)));
+        }
         Some(self.silent_due(self.quiet_since, timeout_ms))
     }
 

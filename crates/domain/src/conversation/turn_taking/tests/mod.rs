@@ -1,5 +1,6 @@
 //! Turn taking as timelines, as a dialogue simulator, and by properties.
 
+mod dialogues;
 mod properties;
 mod stage;
 mod timelines;

@@ -334,7 +334,7 @@ fn longest_silence(fault: Fault, seed: u64) -> (u64, u64) {
                         let text = if noise {
                             ""
                         } else {
-                            *random.pick(&["I want a table.", "yes", "and", "mhm"])
+                            random.pick(&["I want a table.", "yes", "and", "mhm"])
                         };
                         let text = text.into();
                         pending.push((stage.now_ms + 200, TurnInput::Final { utterance, text }));
@@ -415,8 +415,8 @@ impl Dice {
         (self.0 >> 11) % limit.max(1)
     }
 
-    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len() as u64) as usize]
+    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize]
     }
 }
 

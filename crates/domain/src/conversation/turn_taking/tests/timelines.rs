@@ -586,3 +586,78 @@ fn the_callee_may_speak_first() {
          5000  > speak first []",
     );
 }
+
+#[test]
+fn who_was_cut_for_nothing_is_asked_again_soon() {
+    check(
+        "0    < answered
+         0    > speak first []
+         20   < say open 6000 We have rooms with a view of the sea and rooms with a view of the garden.
+         3000 < voice
+         3000 > begin 1 pre-roll 240
+         3000 > duck
+         3400 < partial 1 don't boil
+         3400 > stop
+         3400 > unduck
+         3400 > interrupted [We have rooms with a view of the sea and|rooms with a view of the garden.]
+         3500 < still
+         3700 > end 1
+         3800 < final 1
+         5000 > reprompt 1",
+    );
+}
+
+#[test]
+fn a_monologue_is_handed_over_and_goes_on() {
+    let mut settings = plain_settings();
+    settings.end_of_turn.turn_max_ms = 20_000;
+    check_with(
+        settings,
+        "0     < answered
+         0     > speak first []
+         20    < say open 980 How can I help?
+         2000  < voice
+         2000  > begin 1 pre-roll 240
+         5000  < partial 1 It was a dark night.
+         8000  < partial 1 It was a dark night. There were wolves.
+         16000 > end 1
+         16000 > begin 2 pre-roll 0
+         16200 < final 1 It was a dark night. There were wolves.
+         19000 < partial 2 And then
+         22000 > end 2
+         22000 > turn [It was a dark night. There were wolves. And then] TooLong Late
+         22000 > begin 3 pre-roll 0",
+    );
+}
+
+#[test]
+fn an_apology_for_the_brain_cannot_be_kept_waiting_by_noise() {
+    check(
+        "0     < answered
+         0     > speak first []
+         20    < say yes-no 980 Are you there?
+         2000  < voice
+         2000  > begin 1 pre-roll 240
+         2400  < still
+         2600  > end 1
+         2700  < final 1 Yes.
+         2700  > turn [Yes.] Answer
+         3000  < voice
+         3000  > begin 2 pre-roll 240
+         10700 > nudge BrainLate",
+    );
+}
+
+#[test]
+fn no_debug_form_tells_what_was_said() {
+    let stage = check(
+        "0    < answered
+         0    > speak first []
+         20   < say open 980 Your balance is nine dollars.
+         2000 < voice
+         2000 > begin 1 pre-roll 240
+         2300 < partial 1 pelican",
+    );
+    let debug = format!("{:?} {:?}", stage.turns, stage.turns.transcript());
+    assert!(!debug.contains("pelican") && !debug.contains("balance"), "{debug}");
+}
