@@ -120,7 +120,7 @@ rows! {
     hung_up_before_anything_came: Row::new("late_ringing", BOTH, Act::HangUpAtOnce, &["local true"]);
     cancel_crossed_by_the_answer: Row::new("cancel_loses", BOTH, Act::Listen, &["progress 180", "local true"]).ring_ms(500);
     hang_up_crossed_by_the_answer: Row::new("cancel_loses", UDP, Act::HangUpOnProgress, &["progress 180", "local true"]);
-    cancel_without_a_final_response: Row::new("cancel_ignored", UDP, Act::Listen, &["progress 180", "failed none no final response after CANCEL Unknown rang"]).ring_ms(300);
+    cancel_without_a_final_response: Row::new("cancel_ignored", UDP, Act::Listen, &["progress 180", "failed none no final response after CANCEL Final rang"]).ring_ms(300);
     challenged_by_401: Row::new("auth_401", BOTH, Act::HangUpOnAnswer, &["progress 180", "answered sendrecv", "local true"]).with_credentials();
     challenged_by_407: Row::new("auth_407", BOTH, Act::HangUpOnAnswer, &["progress 180", "answered sendrecv", "local true"]).with_credentials();
     wrong_credentials: Row::new("auth_wrong", UDP, Act::Listen, &["failed 407 Proxy Authentication Required Final"]).with_credentials();

@@ -7,7 +7,7 @@ use crate::life::Life;
 use crate::sound::Sound;
 use crate::world::World;
 use bytes::Bytes;
-use carillon_domain::call::DialogFacts;
+use carillon_domain::call::{CallFailure, DialogFacts};
 use carillon_domain::ids::CallId;
 use carillon_domain::script::ScriptResult;
 use carillon_interfaces::carrier::CarrierEvent;
@@ -169,8 +169,30 @@ impl LegTask {
             self.down(LegEnd::CrossedCancel);
             return self.last(CarrierEvent::LocalHangUp { confirmed: true }).await;
         }
+        if self.dice.chance(80) {
+            return self.cancel_unheard().await;
+        }
         self.down(LegEnd::RangOut);
         let failed = failure(487, self.rang, None);
+        self.last(CarrierEvent::Failed(failed)).await;
+    }
+
+    /// It rang, and nothing answers our CANCEL: for all we know it rings on.
+    async fn cancel_unheard(mut self) {
+        let given_up = Instant::now() + TIMER_B;
+        loop {
+            match self.wait(given_up).await {
+                Wake::Crash => return self.orphaned(true).await,
+                Wake::Time => break,
+                // A hang-up during the CANCEL changes nothing.
+                Wake::HangUp | Wake::ScriptStarted => {}
+            }
+        }
+        self.down(LegEnd::NoResponse);
+        let failed = CallFailure {
+            rang: self.rang,
+            ..no_response()
+        };
         self.last(CarrierEvent::Failed(failed)).await;
     }
 

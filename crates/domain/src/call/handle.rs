@@ -120,9 +120,14 @@ impl Call {
                 Outcome::NotConnected,
                 reason.as_deref().unwrap_or("BYE before an answer"),
             ),
-            (S::Dialing, I::LocalHangUp { confirmed }) => call.gone(now, Outcome::NotConnected, ended_by_us(confirmed)),
+            (S::Dialing | S::Ringing, I::LocalHangUp { confirmed: false }) => {
+                call.gone(now, Outcome::Unknown, ended_by_us(false))
+            }
+            (S::Dialing, I::LocalHangUp { confirmed: true }) => {
+                call.gone(now, Outcome::NotConnected, ended_by_us(true))
+            }
             // The ring time-out, with a 200 that crossed our CANCEL.
-            (S::Ringing, I::LocalHangUp { confirmed }) => call.gone(now, Outcome::NoAnswer, ended_by_us(confirmed)),
+            (S::Ringing, I::LocalHangUp { confirmed: true }) => call.gone(now, Outcome::NoAnswer, ended_by_us(true)),
             (S::Dialing | S::Ringing, I::Recovered) => call.orphan(now, Outcome::Unknown),
             (S::Dialing | S::Ringing, I::Tick) if self.is_late(now) => {
                 call.hang_up(now, Outcome::Unknown, "the carrier reported no end in time")

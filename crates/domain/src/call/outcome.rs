@@ -30,7 +30,7 @@ pub enum Outcome {
     InvalidNumber,
     /// Handed to somebody else.
     Transferred,
-    /// We stopped while it was being dialled: it may have rung.
+    /// It may have rung, or still ring: we stopped while it was being dialled, or nothing final came back.
     Unknown,
     /// A gate refused it before anything was sent.
     Refused,
@@ -140,7 +140,7 @@ pub enum RetryCondition {
     Silence,
     /// Our own failure.
     Error,
-    /// It may have rung when we stopped. Retried only where the campaign says so.
+    /// It may have rung. Retried only where the campaign says so.
     Unknown,
 }
 
@@ -162,8 +162,12 @@ pub struct CallFailure {
 }
 
 impl CallFailure {
-    /// Our word for it (contracts section 5, by code and by whether it rang).
+    /// Our word for it (contracts section 5, by code and by whether it rang). Silence is nobody's answer: an INVITE that left
+    /// and was never finally answered may have rung, or still ring.
     pub fn outcome(&self) -> Outcome {
+        if self.wire == WireState::Unknown {
+            return Outcome::Unknown;
+        }
         match self.code {
             Some(486 | 600) => Outcome::Busy,
             Some(603) => Outcome::Declined,
@@ -180,7 +184,7 @@ impl CallFailure {
 pub enum WireState {
     /// Nothing left this machine.
     NothingSent,
-    /// A final response came.
+    /// A final response came, or the far end confirmed our CANCEL: nothing rings any more.
     Final,
     /// Something was sent, and no final response came: it may have rung.
     Unknown,

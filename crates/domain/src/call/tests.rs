@@ -80,6 +80,14 @@ fn failure(code: u16, rang: bool) -> CallFailure {
     }
 }
 
+fn silence() -> CallFailure {
+    CallFailure {
+        code: None,
+        wire: WireState::Unknown,
+        ..failure(0, false)
+    }
+}
+
 fn inputs() -> Vec<(&'static str, CallInput)> {
     use CallInput as I;
     vec![
@@ -102,7 +110,9 @@ fn inputs() -> Vec<(&'static str, CallInput)> {
         ("answer", I::Answered { dialog: dialog() }),
         ("busy", I::Failed(failure(486, true))),
         ("their BYE", I::RemoteHangUp(None)),
+        ("silence", I::Failed(silence())),
         ("our BYE", I::LocalHangUp { confirmed: true }),
+        ("our BYE lost", I::LocalHangUp { confirmed: false }),
         ("script done", I::ScriptFinished(ScriptResult::default())),
         ("script broken", I::ScriptFailed("no clip".into())),
         ("no RTP", I::MediaLost),
@@ -192,6 +202,19 @@ fn the_wire_word_and_whether_it_rang_decide_the_outcome() {
     ];
     for (code, rang, outcome) in table {
         assert_eq!(failure(code, rang).outcome(), outcome, "{code} rang={rang}");
+    }
+    for (rang, cancelled) in [(false, Outcome::NotConnected), (true, Outcome::NoAnswer)] {
+        let silence = CallFailure { rang, ..silence() };
+        assert_eq!(silence.outcome(), Outcome::Unknown, "silence, rang={rang}");
+        let confirmed = CallFailure {
+            wire: WireState::Final,
+            ..silence
+        };
+        assert_eq!(
+            confirmed.outcome(),
+            cancelled,
+            "a CANCEL that was confirmed, rang={rang}"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod crash;
 mod forecast;
 mod harness;
 mod load;
+mod silence;
 mod sipp_calls;
 mod sound;
 mod start;

@@ -59,6 +59,8 @@ pub(super) struct OutboundSide {
     finished: bool,
     pub(super) ending: Option<Ending>,
     cancel_sent: bool,
+    /// A 2xx to our CANCEL came: the far end knows that the call is over, even if the INVITE's own end is lost.
+    cancel_confirmed: bool,
     give_up_by: Option<Instant>,
     /// How long the ACK of the 2xx that we use may wait for [`Core::acknowledge`].
     hold_ack: Option<Duration>,
@@ -144,6 +146,7 @@ impl Core {
             finished: false,
             ending: None,
             cancel_sent: false,
+            cancel_confirmed: false,
             give_up_by: None,
             hold_ack: call.hold_ack,
             ack_held_until: None,
@@ -282,9 +285,12 @@ impl Core {
 
     pub(super) fn on_cancel_response(&mut self, now: Instant, id: LegId, code: u16) {
         self.with_leg(id, |core, leg| {
-            // For a call of this life the INVITE's own final response decides.
-            if matches!(leg.side, Side::Orphan(_)) {
-                core.orphan_cancel_response(now, leg, code);
+            // For a call of this life the INVITE's own final response decides; if none comes, this one says that it was
+            // heard (RFC 3261 section 9.1).
+            match &mut leg.side {
+                Side::Orphan(_) => core.orphan_cancel_response(now, leg, code),
+                Side::Outbound(out) => out.cancel_confirmed |= (200..300).contains(&code),
+                _ => {}
             }
         });
     }
@@ -561,6 +567,11 @@ impl Core {
     fn outbound_unknown(&mut self, now: Instant, leg: &mut Leg, reason: &str) {
         let Side::Outbound(out) = &leg.side else { return };
         let (rang, ending) = (out.rang, out.ending);
+        let wire = if out.cancel_confirmed {
+            WireState::Final
+        } else {
+            WireState::Unknown
+        };
         self.end_leg(now, leg);
         if ending == Some(Ending::HangUp) {
             self.emit(now, leg, Report::LocalHangUp(false));
@@ -572,7 +583,7 @@ impl Core {
             reason_header: None,
             retry_after_s: None,
             rang,
-            wire: WireState::Unknown,
+            wire,
         };
         self.emit_carrier(now, leg, CarrierEvent::Failed(failure));
     }

@@ -95,6 +95,30 @@ fn ringing_that_never_ends_is_given_up_and_what_comes_later_is_ended() {
 }
 
 #[test]
+fn a_cancel_that_was_confirmed_leaves_nothing_unknown() {
+    let timers = SipTimers {
+        cancel_deadline: ms(3_000),
+        ..SipTimers::default()
+    };
+    for (code, wire) in [(200, WireState::Final), (481, WireState::Unknown)] {
+        let mut world = World::new(CALM, timers.clone());
+        world.muted = true;
+        let (_, mut events) = world.call(1, ms(1_000));
+        let invite = world.last("INVITE");
+        world.respond(&invite, 180, Some("a"));
+        world.pass(ms(1_500));
+        let cancel = world.last("CANCEL");
+        world.respond(&cancel, code, Some("a"));
+        world.pass(ms(4_000));
+        let told = drain(&mut events);
+        let Some(CarrierEvent::Failed(failure)) = told.last() else {
+            panic!("{told:?}")
+        };
+        assert_eq!((failure.code, failure.rang, failure.wire), (None, true, wire), "{code}");
+    }
+}
+
+#[test]
 fn a_bye_that_nobody_answers_ends_by_its_own_deadline() {
     let mut world = World::new(CALM, SipTimers::default());
     let (leg, mut events) = world.call(1, ms(30_000));
