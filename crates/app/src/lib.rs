@@ -12,6 +12,7 @@ mod forecast;
 mod keys;
 mod library;
 mod records;
+mod removal;
 mod runner;
 mod sweeper;
 mod trunk_choice;
@@ -24,6 +25,7 @@ pub use forecast::ForecastRefusal;
 pub use keys::NewKey;
 pub use library::{NewAgent, NewEndpoint, NewTrunk, SaveRefusal};
 pub use records::{NewRecord, PushReceipt, PushRefusal, RecordRefusal};
+pub use removal::RemoveRefusal;
 pub use webhooks::WebhookSettings;
 
 use call_task::CallControl;

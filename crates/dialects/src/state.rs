@@ -88,4 +88,7 @@ pub trait ClipAudio: Send + Sync {
 
     /// The sound of a clip as a WAV file.
     async fn wav(&self, id: ClipId) -> Result<Bytes, ClipAudioError>;
+
+    /// Takes the sound of a clip away. Sound that is not there is no problem, and one that cannot be removed is logged.
+    async fn remove(&self, id: ClipId);
 }

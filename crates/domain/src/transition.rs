@@ -4,7 +4,7 @@ use crate::agent::{Agent, Clip};
 use crate::call::Call;
 use crate::campaign::Campaign;
 use crate::do_not_call::DoNotCallEntry;
-use crate::ids::{CallId, WorkspaceId};
+use crate::ids::{AgentId, CallId, ClipId, EndpointId, TrunkId, WorkspaceId};
 use crate::phone::PhoneNumber;
 use crate::record::Record;
 use crate::trunk::Trunk;
@@ -77,6 +77,14 @@ pub enum Change {
     PutDoNotCall(Box<DoNotCallEntry>),
     /// A number that may be called again.
     RemoveDoNotCall(PhoneNumber),
+    /// Something that an operator keeps is taken away: the row of exactly this version, or the whole transition fails as stale.
+    /// What points at it keeps doing so.
+    Remove {
+        /// What.
+        what: Removal,
+        /// The version that it was decided on.
+        version: u64,
+    },
     /// A guarded delta on a counter that starts at 0: fails the whole transition if the result would pass `max`.
     AddToCounter {
         /// Which counter, such as `dialled/+919876543210/Asia/Kolkata/2026-05-27`.
@@ -88,6 +96,19 @@ pub enum Change {
         /// The least it may become.
         floor: Option<i64>,
     },
+}
+
+/// What can be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// An agent.
+    Agent(AgentId),
+    /// A clip. Its sound is a file, and not the store's.
+    Clip(ClipId),
+    /// A trunk.
+    Trunk(TrunkId),
+    /// A webhook endpoint.
+    Endpoint(EndpointId),
 }
 
 /// What the shell does about a transition. Effects are not stored: each follows again from the state that was committed

@@ -7,7 +7,7 @@ use carillon_domain::phone::PhoneNumber;
 use carillon_domain::record::{AttemptKind, Record, RecordStatus};
 use carillon_domain::script::ScriptResult;
 use carillon_domain::time::UnixMicros;
-use carillon_domain::transition::{Change, Transition};
+use carillon_domain::transition::{Change, Removal, Transition};
 use carillon_domain::trunk::Trunk;
 use carillon_domain::webhook::{Delivery, Endpoint};
 use carillon_domain::workspace::Workspace;
@@ -178,6 +178,11 @@ impl Ledger {
                     }
                     self.deliveries.insert(delivery.id, (**delivery).clone());
                 }
+                Change::Remove { what, .. } => match what {
+                    Removal::Trunk(id) => drop(self.trunks.remove(id)),
+                    Removal::Endpoint(id) => drop(self.endpoints.remove(id)),
+                    Removal::Agent(_) | Removal::Clip(_) => {}
+                },
                 Change::PutAgent(_)
                 | Change::PutClip(_)
                 | Change::AddDeliveryAttempt(_)

@@ -6,7 +6,7 @@
 use carillon_domain::call::{Call, CallState};
 use carillon_domain::campaign::{Campaign, CampaignStatus};
 use carillon_domain::phone::PhoneNumber;
-use carillon_domain::transition::{Change, Transition};
+use carillon_domain::transition::{Change, Removal, Transition};
 use carillon_domain::webhook::{Delivery, DeliveryState};
 use carillon_interfaces::store::{ApiKey, CommitError, StoreError};
 use serde::Serialize;
@@ -157,14 +157,14 @@ pub(crate) struct Row {
     pub(crate) doc: String,
 }
 
+/// The error of a change that was decided on another version than the stored one.
+pub(crate) fn stale(table: Table, id: Uuid, expected: i64) -> CommitError {
+    CommitError::Stale(format!("{} {id} is not at version {expected}", table.noun()))
+}
+
 impl Row {
     pub(crate) fn stale(&self) -> CommitError {
-        CommitError::Stale(format!(
-            "{} {} is not at version {}",
-            self.table.noun(),
-            self.id,
-            self.expected
-        ))
+        stale(self.table, self.id, self.expected)
     }
 
     pub(crate) fn conflict(&self) -> CommitError {
@@ -176,6 +176,11 @@ impl Row {
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
     Put(Row),
+    Remove {
+        table: Table,
+        id: Uuid,
+        expected: i64,
+    },
     PutDoNotCall {
         phone: String,
         doc: String,
@@ -260,7 +265,7 @@ pub(crate) fn workspace_of(change: &Change) -> Option<Uuid> {
         Change::PutDelivery(delivery) => delivery.workspace_id,
         Change::AddDeliveryAttempt(attempt) => attempt.workspace_id,
         Change::PutDoNotCall(entry) => entry.workspace_id,
-        Change::RemoveDoNotCall(_) | Change::AddToCounter { .. } => return None,
+        Change::RemoveDoNotCall(_) | Change::Remove { .. } | Change::AddToCounter { .. } => return None,
     };
     Some(id.uuid())
 }
@@ -361,6 +366,19 @@ fn write(change: Change) -> Result<Write, CommitError> {
         Change::RemoveDoNotCall(phone) => Write::RemoveDoNotCall {
             phone: phone.as_str().to_owned(),
         },
+        Change::Remove { what, version } => {
+            let (table, id) = match what {
+                Removal::Agent(id) => (Table::Agents, id.uuid()),
+                Removal::Clip(id) => (Table::Clips, id.uuid()),
+                Removal::Trunk(id) => (Table::Trunks, id.uuid()),
+                Removal::Endpoint(id) => (Table::Endpoints, id.uuid()),
+            };
+            Write::Remove {
+                table,
+                id,
+                expected: stored_version(version)?,
+            }
+        }
         Change::AddToCounter {
             counter,
             add,

@@ -165,7 +165,7 @@ fn shown(agent: &domain::Agent) -> Agent {
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(get, update))
+        .routes(routes!(get, update, remove))
 }
 
 async fn find(state: &DialectState, workspace: &Workspace, id: Uuid) -> Result<domain::Agent, ApiError> {
@@ -230,5 +230,20 @@ async fn update(
         .check(&state, &workspace)
         .await?;
     let agent = state.app.save_agent(workspace.id, Some(current.id), new).await?;
+    Ok(Json(shown(&agent)))
+}
+
+/// Takes an agent away for good, unless a campaign or call that is not over, or an endpoint, names it. Past calls keep its id.
+#[utoipa::path(
+    delete, path = "/agents/{id}", tag = "agents", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Agent), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
+)]
+async fn remove(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Agent>, ApiError> {
+    let agent = find(&state, &workspace, id).await?;
+    state.app.remove_agent(workspace.id, agent.id).await?;
     Ok(Json(shown(&agent)))
 }

@@ -43,7 +43,7 @@ fn shown(clip: &domain::Clip) -> Clip {
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
     OpenApiRouter::new()
         .routes(routes!(list, upload))
-        .routes(routes!(get))
+        .routes(routes!(get, remove))
         .routes(routes!(audio))
         .layer(DefaultBodyLimit::max(FILE_BYTES_MAX))
 }
@@ -182,4 +182,20 @@ async fn audio(
         }
     })?;
     Ok(([(CONTENT_TYPE, "audio/wav")], file))
+}
+
+/// Takes a clip and its sound away for good, unless an agent, or a call that is not over, plays it.
+#[utoipa::path(
+    delete, path = "/clips/{id}", tag = "clips", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Clip), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
+)]
+async fn remove(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Clip>, ApiError> {
+    let clip = find(&state, &workspace, id).await?;
+    state.app.remove_clip(workspace.id, clip.id).await?;
+    state.clips.remove(clip.id).await;
+    Ok(Json(shown(&clip)))
 }

@@ -163,7 +163,7 @@ fn shown(endpoint: &domain::Endpoint, with_secret: bool) -> Endpoint {
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(get, update))
+        .routes(routes!(get, update, remove))
 }
 
 async fn find(state: &DialectState, workspace: &Workspace, id: Uuid) -> Result<domain::Endpoint, ApiError> {
@@ -230,4 +230,19 @@ async fn update(
     let new = changed.check(&state, &workspace, Some(&current.secret)).await?;
     let endpoint = state.app.save_endpoint(workspace.id, Some(current.id), new).await?;
     Ok(Json(shown(&endpoint, new_secret)))
+}
+
+/// Takes an endpoint away for good. While it is switched on, pending deliveries to it hold it; the log of deliveries stays.
+#[utoipa::path(
+    delete, path = "/endpoints/{id}", tag = "webhooks", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Endpoint), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
+)]
+async fn remove(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Endpoint>, ApiError> {
+    let endpoint = find(&state, &workspace, id).await?;
+    state.app.remove_endpoint(workspace.id, endpoint.id).await?;
+    Ok(Json(shown(&endpoint, false)))
 }

@@ -4,7 +4,7 @@ use crate::Problem;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use carillon_app::SaveRefusal;
+use carillon_app::{RemoveRefusal, SaveRefusal};
 use carillon_interfaces::store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -127,6 +127,15 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "a request of our own API failed");
         Self::internal()
+    }
+}
+
+impl From<RemoveRefusal> for ApiError {
+    fn from(refusal: RemoveRefusal) -> Self {
+        match refusal {
+            RemoveRefusal::InUse(reason) => Self::conflict("in_use", reason),
+            RemoveRefusal::Save(refusal) => refusal.into(),
+        }
     }
 }
 

@@ -335,7 +335,7 @@ pub(super) async fn existing(
 pub(super) fn routes() -> OpenApiRouter<DialectState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(get, update))
+        .routes(routes!(get, update, remove))
 }
 
 async fn find(state: &DialectState, workspace: &Workspace, id: Uuid) -> Result<domain::Trunk, ApiError> {
@@ -418,5 +418,21 @@ async fn update(
         .check(&workspace, Some(&current))?;
     check_name(&state, &workspace, &new.name, Some(current.id)).await?;
     let trunk = state.app.save_trunk(workspace.id, Some(current.id), new).await?;
+    Ok(Json(shown(&trunk)))
+}
+
+/// Takes a trunk away for good, unless an agent, or a campaign or call that is not over, names it. A trunk of the settings
+/// file comes back at the next start.
+#[utoipa::path(
+    delete, path = "/trunks/{id}", tag = "trunks", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Trunk), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody))
+)]
+async fn remove(
+    State(state): State<DialectState>,
+    Caller(workspace): Caller,
+    Id(id): Id,
+) -> Result<Json<Trunk>, ApiError> {
+    let trunk = find(&state, &workspace, id).await?;
+    state.app.remove_trunk(workspace.id, trunk.id).await?;
     Ok(Json(shown(&trunk)))
 }

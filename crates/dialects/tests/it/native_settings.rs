@@ -285,3 +285,66 @@ async fn a_forecast_tells_what_a_campaign_will_do_and_refuses_what_cannot_be() {
     let ended = world.native("GET", &path, None).await;
     assert_eq!(refusal(&ended).1, "wrong_status");
 }
+
+#[tokio::test]
+async fn what_nothing_live_uses_can_be_deleted_and_the_rest_says_what_uses_it() {
+    let world = World::new().await;
+    let clip = world.clip.to_string();
+    let trunk = id(&ok(
+        &world,
+        "POST",
+        "/trunks",
+        Some(json!({"name": "other", "host": "sip.example"})),
+    )
+    .await);
+    let script = json!({"kind": "announce", "clip_id": clip, "times": 1, "gap_ms": 0});
+    let agent = json!({"name": "second", "script": script, "trunk_id": trunk});
+    let agent = id(&ok(&world, "POST", "/agents", Some(agent)).await);
+    let campaign = json!({"name": "c", "agent_id": agent, "time_zone": "Asia/Kolkata"});
+    let campaign = id(&ok(&world, "POST", "/campaigns", Some(campaign)).await);
+    let endpoint = json!({"url": "https://receiver.example/a", "dialect": "native", "agent_id": agent});
+    let endpoint = id(&ok(&world, "POST", "/endpoints", Some(endpoint)).await);
+    let delete = async |path: String| world.native("DELETE", &path, None).await;
+    let in_use = async |path: String, by: &str| {
+        let answer = delete(path.clone()).await;
+        assert_eq!(refusal(&answer), (409, "in_use".to_owned(), None), "{path}");
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(message.contains(by), "{path}: {message}");
+    };
+
+    in_use(format!("/clips/{clip}"), "plays it").await;
+    in_use(format!("/trunks/{trunk}"), "the agent `second`").await;
+    in_use(format!("/agents/{agent}"), "the campaign `c`").await;
+    ok(&world, "POST", &format!("/campaigns/{campaign}/cancel"), None).await;
+    // Nobody runs the campaigns in this world: it has ended, and is not settled.
+    in_use(format!("/agents/{agent}"), "the campaign `c`").await;
+    let workspace = carillon_domain::ids::WorkspaceId::new(crate::world::WORKSPACE);
+    let cancelled = carillon_domain::ids::CampaignId::new(campaign.parse().unwrap());
+    let stored = world.app.store().campaign(workspace, cancelled).await.unwrap().unwrap();
+    let settled = carillon_domain::campaign::Campaign {
+        settled: true,
+        ..stored
+    };
+    world
+        .put(carillon_domain::transition::Change::PutCampaign(Box::new(settled)))
+        .await;
+    in_use(format!("/agents/{agent}"), "endpoint").await;
+
+    let removed = ok(&world, "DELETE", &format!("/endpoints/{endpoint}"), None).await;
+    assert_eq!(removed["id"], json!(endpoint));
+    for path in [format!("/agents/{agent}"), format!("/trunks/{trunk}")] {
+        ok(&world, "DELETE", &path, None).await;
+        for method in ["GET", "DELETE"] {
+            assert_eq!(
+                refusal(&world.native(method, &path, None).await).0,
+                404,
+                "{method} {path}"
+            );
+        }
+    }
+    // What is over keeps the id of what is gone.
+    let campaign = ok(&world, "GET", &format!("/campaigns/{campaign}"), None).await;
+    assert_eq!(campaign["agent_id"], json!(agent));
+    let listed = ok(&world, "GET", "/trunks", None).await;
+    assert_eq!(listed["total"], json!(1), "{listed}");
+}

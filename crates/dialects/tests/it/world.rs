@@ -360,6 +360,8 @@ impl ClipAudio for Clips {
         }
     }
 
+    async fn remove(&self, _id: ClipId) {}
+
     async fn wav(&self, _id: ClipId) -> Result<Bytes, ClipAudioError> {
         Ok(Bytes::from_static(b"RIFF....WAVE"))
     }

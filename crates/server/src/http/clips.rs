@@ -97,6 +97,18 @@ impl ClipAudio for ClipLibrary {
             Err(error) => Err(failed(error)),
         }
     }
+
+    async fn remove(&self, id: ClipId) {
+        match tokio::fs::remove_file(self.path(id)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(clip = %id, %error, "the sound of a clip that was removed is still there");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        if let Some(voice) = &self.voice {
+            voice.forget_clip(id);
+        }
+    }
 }
 
 async fn write_whole(target: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -13,7 +13,7 @@ use carillon_domain::ids::{
 use carillon_domain::phone::PhoneNumber;
 use carillon_domain::record::{Record, RecordStatus};
 use carillon_domain::time::UnixMicros;
-use carillon_domain::transition::{Change, Transition};
+use carillon_domain::transition::{Change, Removal, Transition};
 use carillon_domain::trunk::Trunk;
 use carillon_domain::webhook::{Delivery, DeliveryAttempt, Endpoint};
 use carillon_domain::workspace::Workspace;
@@ -104,6 +104,12 @@ impl State {
             Change::AddDeliveryAttempt(attempt) => self.add_attempt(*attempt),
             Change::PutDoNotCall(entry) => Ok(self.put_do_not_call(*entry)),
             Change::RemoveDoNotCall(phone) => Ok(self.remove_do_not_call(workspace, phone)),
+            Change::Remove { what, version } => match what {
+                Removal::Agent(id) => self.remove::<Agent>((workspace, id), version, faults),
+                Removal::Clip(id) => self.remove::<Clip>((workspace, id), version, faults),
+                Removal::Trunk(id) => self.remove::<Trunk>((workspace, id), version, faults),
+                Removal::Endpoint(id) => self.remove::<Endpoint>((workspace, id), version, faults),
+            },
             Change::AddToCounter {
                 counter,
                 add,
@@ -132,6 +138,27 @@ impl State {
         entity.check(self, faults)?;
         *entity.version_mut() = next_version(expected)?;
         self.set(key, Some(entity));
+        Ok(Box::new(move |state| state.set(key, old)))
+    }
+
+    fn remove<T: Stored>(
+        &mut self,
+        key: (WorkspaceId, T::Id),
+        expected: u64,
+        faults: Faults,
+    ) -> Result<Undo, CommitError> {
+        let old = T::map(self)
+            .get(&key)
+            .cloned()
+            .filter(|old| faults.ignore_versions || *old.clone().version_mut() == expected);
+        if old.is_none() {
+            return Err(CommitError::Stale(format!(
+                "{} {} is not at version {expected}",
+                T::NOUN,
+                key.1
+            )));
+        }
+        self.set::<T>(key, None);
         Ok(Box::new(move |state| state.set(key, old)))
     }
 

@@ -1,6 +1,6 @@
 //! How a chunk becomes SQL, inside the committer's transaction.
 
-use super::plan::{Chunk, Delta, Insert, Update};
+use super::plan::{Chunk, Delta, Insert, Removed, Update};
 use crate::table::{Kind, Row, Table, Value, Write};
 use carillon_interfaces::store::{CommitError, StoreError};
 use sqlx::postgres::{PgArguments, PgConnection, Postgres};
@@ -178,6 +178,9 @@ pub(super) async fn apply(db: &mut PgConnection, chunk: &Chunk<'_>) -> Result<()
     for (table, rows) in &chunk.updates {
         update(db, *table, rows).await?;
     }
+    for removed in &chunk.removals {
+        remove(db, removed).await?;
+    }
     do_not_call(db, &chunk.do_not_call).await?;
     for (workspace, write) in &chunk.api_keys {
         put_api_key(db, *workspace, write).await?;
@@ -222,6 +225,25 @@ async fn update(db: &mut PgConnection, table: Table, updates: &[Update<'_>]) -> 
         [row] => row.stale(),
         rows => CommitError::Stale(format!("one of {} rows: {}", rows.len(), table.noun())),
     }))
+}
+
+async fn remove(db: &mut PgConnection, removed: &Removed) -> Result<(), Refusal> {
+    let sql = format!(
+        "DELETE FROM {} WHERE workspace_id = $1 AND id = $2 AND version = $3",
+        removed.table.name()
+    );
+    let done = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(removed.workspace)
+        .bind(removed.id)
+        .bind(removed.expected)
+        .execute(db)
+        .await
+        .map_err(plain)?;
+    if done.rows_affected() == 0 {
+        let stale = crate::table::stale(removed.table, removed.id, removed.expected);
+        return Err(Refusal::Decided(stale));
+    }
+    Ok(())
 }
 
 async fn do_not_call(db: &mut PgConnection, entries: &BTreeMap<(Uuid, &str), Option<&str>>) -> Result<(), Refusal> {

@@ -30,6 +30,14 @@ pub(super) struct Update<'a> {
     pub(super) row: &'a Row,
 }
 
+/// A row to take away.
+pub(super) struct Removed {
+    pub(super) workspace: Uuid,
+    pub(super) table: Table,
+    pub(super) id: Uuid,
+    pub(super) expected: i64,
+}
+
 /// What is added to a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delta {
@@ -72,6 +80,7 @@ impl Delta {
 pub(super) struct Chunk<'a> {
     pub(super) inserts: BTreeMap<Table, Vec<Insert<'a>>>,
     pub(super) updates: BTreeMap<Table, Vec<Update<'a>>>,
+    pub(super) removals: Vec<Removed>,
     pub(super) counters: BTreeMap<(Uuid, &'a str), Delta>,
     /// Entries of the do-not-call list: put, or (`None`) removed.
     pub(super) do_not_call: BTreeMap<(Uuid, &'a str), Option<&'a str>>,
@@ -108,6 +117,7 @@ impl<'a> Chunk<'a> {
     fn takes(&self, workspace: Uuid, write: &'a Write, counters: Counters) -> bool {
         match write {
             Write::Put(row) => !self.touched.contains(&place(workspace, row)),
+            Write::Remove { table, id, .. } => !self.touched.contains(&(*table, workspace, *id, 0)),
             Write::PutDoNotCall { phone, .. } | Write::RemoveDoNotCall { phone } => {
                 !self.do_not_call.contains_key(&(workspace, phone.as_str()))
             }
@@ -139,6 +149,16 @@ impl<'a> Chunk<'a> {
                         .or_default()
                         .push(Update { workspace, row });
                 }
+            }
+            Write::Remove { table, id, expected } => {
+                let (table, id, expected) = (*table, *id, *expected);
+                self.touched.insert((table, workspace, id, 0));
+                self.removals.push(Removed {
+                    workspace,
+                    table,
+                    id,
+                    expected,
+                });
             }
             Write::PutDoNotCall { phone, doc } => {
                 self.do_not_call.insert((workspace, phone), Some(doc));

@@ -1,7 +1,7 @@
 //! How one transition becomes SQL, inside the writer's transaction.
 
 use crate::counter;
-use crate::table::{Prepared, RECORD_STATUS, Row, Table, Value, Write};
+use crate::table::{Prepared, RECORD_STATUS, Row, Table, Value, Write, stale};
 use carillon_interfaces::store::{CommitError, StoreError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
@@ -196,6 +196,7 @@ pub(super) fn apply(connection: &Connection, numbers: &mut Numbers, prepared: &P
             } => {
                 add_to_counter(connection, workspace, counter, *add, *max, *floor)?;
             }
+            Write::Remove { table, id, expected } => remove(connection, workspace, *table, *id, *expected)?,
             other => simple(connection, workspace, other).map_err(|error| failed(&error))?,
         }
     }
@@ -241,6 +242,22 @@ fn update(connection: &Connection, workspace: Uuid, row: &Row) -> Result<(), Com
         .and_then(|mut statement| statement.execute(values.as_slice()))
         .map_err(|error| refused(row, &error))?;
     if changed == 0 { Err(row.stale()) } else { Ok(()) }
+}
+
+fn remove(connection: &Connection, workspace: Uuid, table: Table, id: Uuid, expected: i64) -> Result<(), CommitError> {
+    let sql = format!(
+        "DELETE FROM {} WHERE workspace_id = ?1 AND id = ?2 AND version = ?3",
+        table.name()
+    );
+    let removed = connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.execute(params![workspace.as_bytes(), id.as_bytes(), expected]))
+        .map_err(|error| failed(&error))?;
+    if removed == 0 {
+        Err(stale(table, id, expected))
+    } else {
+        Ok(())
+    }
 }
 
 fn add_to_counter(
@@ -304,7 +321,7 @@ fn simple(connection: &Connection, workspace: Uuid, write: &Write) -> rusqlite::
                 )?
                 .execute(params![workspace, id.as_bytes(), hash, created_at, doc])?;
         }
-        Write::Put(_) | Write::AddToCounter { .. } => {}
+        Write::Put(_) | Write::Remove { .. } | Write::AddToCounter { .. } => {}
     }
     Ok(())
 }

@@ -53,6 +53,7 @@ checks![
     versions::many_transitions_see_those_before_them,
     versions::rivals_for_one_version_have_one_winner,
     versions::every_entity_survives_the_round_trip,
+    versions::what_is_removed_is_gone_at_its_version_only,
     counters::a_counter_starts_at_zero_and_adds_up,
     counters::a_counter_never_passes_its_bounds,
     counters::a_counter_at_its_bound_fails_the_whole_transition,

@@ -4,7 +4,7 @@ use super::samples::*;
 use crate::store::{CommitError, Slice, Store};
 use carillon_domain::call::CallState;
 use carillon_domain::record::{Record, RecordState};
-use carillon_domain::transition::{Change, Transition};
+use carillon_domain::transition::{Change, Removal, Transition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -330,4 +330,53 @@ pub(super) async fn every_entity_survives_the_round_trip(store: Arc<dyn Store>) 
             Ok(Some(at_version!(version, delivery)))
         );
     }
+}
+
+pub(super) async fn what_is_removed_is_gone_at_its_version_only(store: Arc<dyn Store>) {
+    let ws = workspace_id();
+    let (agent, clip, trunk, endpoint) = (agent(ws), clip(ws), trunk(ws), endpoint(ws));
+    put(
+        &*store,
+        ws,
+        [
+            Change::PutAgent(Box::new(agent.clone())),
+            Change::PutClip(Box::new(clip.clone())),
+            Change::PutTrunk(Box::new(trunk.clone())),
+            Change::PutEndpoint(Box::new(endpoint.clone())),
+        ],
+    )
+    .await;
+    let all = [
+        Removal::Agent(agent.id),
+        Removal::Clip(clip.id),
+        Removal::Trunk(trunk.id),
+        Removal::Endpoint(endpoint.id),
+    ];
+    let there = async || {
+        [
+            store.agent(ws, agent.id).await.unwrap().is_some(),
+            store.clip(ws, clip.id).await.unwrap().is_some(),
+            store.trunk(ws, trunk.id).await.unwrap().is_some(),
+            store.endpoint(ws, endpoint.id).await.unwrap().is_some(),
+        ]
+    };
+    let remove = |what, version| Change::Remove { what, version };
+    for what in all {
+        let stale = try_put(&*store, ws, [remove(what, 2)]).await;
+        assert!(matches!(stale, Err(CommitError::Stale(_))), "{what:?}: {stale:?}");
+        let foreign = workspace_id();
+        let foreign = try_put(&*store, foreign, [remove(what, 1)]).await;
+        assert!(matches!(foreign, Err(CommitError::Stale(_))), "{what:?}: {foreign:?}");
+    }
+    // A later change that fails brings the removed ones back.
+    let failing = all.into_iter().map(|what| remove(what, 1)).chain([remove(all[0], 1)]);
+    assert!(try_put(&*store, ws, failing).await.is_err());
+    assert_eq!(there().await, [true; 4]);
+    put(&*store, ws, all.map(|what| remove(what, 1))).await;
+    assert_eq!(there().await, [false; 4]);
+    assert!(store.agents(ws).await.unwrap().is_empty() && store.trunks(ws).await.unwrap().is_empty());
+    let again = try_put(&*store, ws, [remove(all[0], 1)]).await;
+    assert!(matches!(again, Err(CommitError::Stale(_))), "{again:?}");
+    // An id that was removed may come again.
+    put(&*store, ws, [Change::PutAgent(Box::new(agent.clone()))]).await;
 }
