@@ -4,7 +4,7 @@
 //! frame's autocorrelation and confirmed by Goertzel's algorithm; the pairs of call progress tones by Goertzel alone. What a
 //! tone means in its place in the call is for `domain::machine_detection` to say.
 
-use crate::tone::{goertzel_power, share};
+use crate::tone::{goertzel_powers, share};
 use crate::{FRAME_SAMPLES, SAMPLE_RATE, level};
 use carillon_domain::machine_detection::Tone;
 use std::f64::consts::TAU;
@@ -12,7 +12,14 @@ use std::f64::consts::TAU;
 /// Quieter frames hold no tone, in decibels.
 const QUIETEST_DB: f64 = -45.0;
 /// How much of a frame's energy a tone must hold.
-const SHARE_MIN: f64 = 0.80;
+const SHARE_MIN: f64 = 0.60;
+/// A tone that holds more is pure; what holds less must last [`IMPURE_LENGTH_MIN_MS`] to be told from a vowel.
+const PURE_SHARE: f64 = 0.85;
+const IMPURE_LENGTH_MIN_MS: u32 = 200;
+/// A rough pitch this near, in hertz, is refined.
+const REFINE_HZ: f64 = 16.0;
+/// What holds less than this near a rough pitch is no tone.
+const ROUGH_SHARE_MIN: f64 = 0.2;
 /// How much of a frame's energy a pair of tones must hold, and each of them.
 const PAIR_SHARE_MIN: f64 = 0.80;
 const PAIR_EACH_MIN: f64 = 0.15;
@@ -20,12 +27,14 @@ const PAIR_EACH_MIN: f64 = 0.15;
 const DRIFT_MAX_HZ: f64 = 15.0;
 /// And in its level within one burst, in decibels.
 const LEVEL_SPREAD_MAX_DB: f64 = 4.0;
-/// Pairs of call progress tones (ITU-T E.180 supplement 2): ringback, then busy, of several countries.
-const PAIRS: [(f64, f64, Progress); 4] = [
-    (440.0, 480.0, Progress::Ring),
-    (400.0, 450.0, Progress::Ring),
-    (480.0, 620.0, Progress::Busy),
-    (350.0, 440.0, Progress::Dial),
+/// The pitches of call progress tones that come in pairs, in hertz.
+const PAIR_PITCHES: [f64; 6] = [350.0, 400.0, 440.0, 450.0, 480.0, 620.0];
+/// Their pairs, by place (ITU-T E.180 supplement 2): ringback of two kinds, busy, dial tone.
+const PAIRS: [(usize, usize, Progress); 4] = [
+    (2, 4, Progress::Ring),
+    (1, 3, Progress::Ring),
+    (4, 5, Progress::Busy),
+    (0, 2, Progress::Dial),
 ];
 /// Silence after a beep before it is told, in frames: a tone of other pitch may follow.
 const SETTLE_FRAMES: u32 = 3;
@@ -49,6 +58,7 @@ struct Sounding {
     hertz: f64,
     kind: Progress,
     level_db: f64,
+    share: f64,
 }
 
 /// A tone that is or was sounding.
@@ -62,6 +72,9 @@ struct Burst {
     /// Of the frames but the first and the latest, which may hold the tone's beginning or end only.
     quietest_db: f64,
     latest_db: f64,
+    share_sum: f64,
+    /// The loudest frame after its end.
+    after_db: f64,
     last_hertz: f64,
     told: bool,
 }
@@ -76,6 +89,8 @@ impl Burst {
             loudest_db: sounding.level_db,
             quietest_db: f64::MAX,
             latest_db: f64::MAX,
+            share_sum: sounding.share,
+            after_db: level::SILENCE_DB,
             last_hertz: sounding.hertz,
             told: false,
         }
@@ -110,10 +125,22 @@ impl Burst {
         self.loudest_db = self.loudest_db.max(sounding.level_db);
         self.quietest_db = self.quietest_db.min(self.latest_db);
         self.latest_db = sounding.level_db;
+        self.share_sum += sounding.share;
     }
 
     fn is_near(&self, hertz: f64, tolerance: f64) -> bool {
         self.kind == Progress::Single && (self.hertz() - hertz).abs() <= tolerance
+    }
+
+    /// Whether it holds nearly all of its frames' energy.
+    fn is_pure(&self) -> bool {
+        self.share_sum / f64::from(self.frames) >= PURE_SHARE
+    }
+
+    /// Whether it ends cleanly, as no tone within a voice does: what follows is quieter.
+    fn ends(&self) -> bool {
+        let drop_db = if self.is_pure() { 6.0 } else { 2.5 };
+        self.after_db <= self.loudest_db - drop_db
     }
 
     fn is_steady(&self) -> bool {
@@ -158,8 +185,12 @@ impl CallTones {
 
     /// Takes the next 20 ms (160 samples; a shorter frame counts as 20 ms all the same). Returns a tone that is now sure.
     pub fn push(&mut self, samples: &[i16]) -> Option<Tone> {
-        let sounding = self.analyse(samples);
-        let told = self.follow(sounding);
+        let correlated = Correlated::of(samples);
+        let level_db = correlated
+            .as_ref()
+            .map_or(level::SILENCE_DB, |correlated| correlated.level_db);
+        let sounding = correlated.and_then(|correlated| self.analyse(samples, &correlated));
+        let told = self.follow(sounding, level_db);
         self.frame += 1;
         self.last.clear();
         self.last.extend_from_slice(samples);
@@ -171,34 +202,55 @@ impl CallTones {
         self.now.is_some_and(|burst| burst.frames >= 3 && burst.is_steady())
     }
 
-    fn analyse(&self, samples: &[i16]) -> Option<Sounding> {
-        let correlated = Correlated::of(samples)?;
+    fn analyse(&self, samples: &[i16], correlated: &Correlated) -> Option<Sounding> {
         let level_db = correlated.level_db;
         if level_db < QUIETEST_DB {
             return None;
         }
-        if let Some(hertz) = correlated.pitch().filter(|hertz| (300.0..=2_600.0).contains(hertz))
-            && share(samples, hertz) >= SHARE_MIN
+        // All pairs lie below 650 Hz, where neighbouring samples are alike. They come first: two pitches so close look like one.
+        if correlated.neighbours >= 0.8
+            && let Some((hertz, kind)) = self.pair(samples)
         {
-            let kind = Progress::Single;
-            return Some(Sounding { hertz, kind, level_db });
+            let share = 1.0;
+            return Some(Sounding {
+                hertz,
+                kind,
+                level_db,
+                share,
+            });
         }
-        // All pairs lie below 650 Hz, where neighbouring samples are alike.
-        if correlated.neighbours < 0.8 {
-            return None;
-        }
-        let two: Vec<i16> = self.last.iter().chain(samples).copied().collect();
-        let energy: f64 = two.iter().map(|sample| f64::from(*sample).powi(2)).sum();
-        let part = |hertz| 2.0 * goertzel_power(&two, hertz) / (two.len() as f64 * energy.max(1.0));
-        PAIRS.iter().find_map(|(low, high, kind)| {
-            let (low_part, high_part) = (part(*low), part(*high));
-            let each = low_part >= PAIR_EACH_MIN && high_part >= PAIR_EACH_MIN;
-            let (hertz, kind) = (*low, *kind);
-            (each && low_part + high_part >= PAIR_SHARE_MIN).then_some(Sounding { hertz, kind, level_db })
+        let known = self
+            .now
+            .filter(|burst| burst.kind == Progress::Single)
+            .map(|burst| burst.last_hertz);
+        let rough = [correlated.pitch(), known].into_iter().flatten();
+        let (hertz, share) = rough.filter_map(|near| steady_pitch(samples, near)).next()?;
+        let kind = Progress::Single;
+        Some(Sounding {
+            hertz,
+            kind,
+            level_db,
+            share,
         })
     }
 
-    fn follow(&mut self, sounding: Option<Sounding>) -> Option<Tone> {
+    fn pair(&self, samples: &[i16]) -> Option<(f64, Progress)> {
+        let energy: f64 = self
+            .last
+            .iter()
+            .chain(samples)
+            .map(|sample| f64::from(*sample).powi(2))
+            .sum();
+        let scale = 2.0 / ((self.last.len() + samples.len()) as f64 * energy.max(1.0));
+        let powers = goertzel_powers(self.last.iter().chain(samples), PAIR_PITCHES);
+        PAIRS.into_iter().find_map(|(low, high, kind)| {
+            let (low_part, high_part) = (powers[low] * scale, powers[high] * scale);
+            let each = low_part >= PAIR_EACH_MIN && high_part >= PAIR_EACH_MIN;
+            (each && low_part + high_part >= PAIR_SHARE_MIN).then_some((PAIR_PITCHES[low], kind))
+        })
+    }
+
+    fn follow(&mut self, sounding: Option<Sounding>, level_db: f64) -> Option<Tone> {
         let frame = self.frame;
         match (&mut self.now, sounding) {
             (Some(burst), Some(sounding)) if burst.takes(&sounding) => {
@@ -214,6 +266,12 @@ impl CallTones {
             }
             (Some(_), _) => self.end_burst(),
             (None, _) => {}
+        }
+        if self.beep_pending
+            && self.silent_frames <= SETTLE_FRAMES
+            && let Some(newest) = &mut self.past[0]
+        {
+            newest.after_db = newest.after_db.max(level_db);
         }
         if let Some(sounding) = sounding {
             self.now = Some(Burst::new(sounding, frame));
@@ -294,7 +352,9 @@ impl CallTones {
         if burst.is_near(1_100.0, 38.0) && (400..=600).contains(&length_ms) {
             return Some(Tone::FaxCalling);
         }
-        let beep = (400.0..=2_000.0).contains(&burst.hertz()) && (100..=1_500).contains(&length_ms);
+        let shortest = if burst.is_pure() { 100 } else { IMPURE_LENGTH_MIN_MS };
+        let beep =
+            (395.0..=2_005.0).contains(&burst.hertz()) && (shortest..=1_500).contains(&length_ms) && burst.ends();
         beep.then_some(Tone::Beep {
             hertz,
             length_ms: length,
@@ -335,6 +395,24 @@ impl CallTones {
         let (one, two) = (pause(first, second), pause(second, third));
         alike && one.abs_diff(two) <= 4 && one.abs_diff(u64::from(first.frames)) <= 10
     }
+}
+
+/// The pitch of the tone near `rough`, and its share of the frame, if that is large: noise bends a rough pitch, but not the
+/// peak of the spectrum.
+fn steady_pitch(samples: &[i16], rough: f64) -> Option<(f64, f64)> {
+    if !(300.0..=2_600.0).contains(&rough) {
+        return None;
+    }
+    let middle = share(samples, rough);
+    if middle < ROUGH_SHARE_MIN {
+        return None;
+    }
+    let (below, above) = (share(samples, rough - REFINE_HZ), share(samples, rough + REFINE_HZ));
+    let bend = below - 2.0 * middle + above;
+    let offset = if bend < 0.0 { 0.5 * (below - above) / bend } else { 0.0 };
+    let hertz = rough + REFINE_HZ * offset.clamp(-2.0, 2.0);
+    let refined = share(samples, hertz);
+    (refined >= SHARE_MIN).then_some((hertz, refined))
 }
 
 /// A frame's autocorrelation, as far as it is needed.

@@ -10,6 +10,7 @@ pub mod dtmf;
 pub mod g711;
 pub mod jitter;
 pub mod level;
+pub mod line_conditions;
 pub mod recorder;
 pub mod rtcp;
 pub mod rtp;

@@ -25,12 +25,24 @@ pub fn share(samples: &[i16], hertz: f64) -> f64 {
 
 /// The squared magnitude of the samples' spectrum at `hertz`: for a tone of peak `a`, (`a` x length / 2) squared.
 pub fn goertzel_power(samples: &[i16], hertz: f64) -> f64 {
-    let coefficient = 2.0 * (TAU * hertz / f64::from(SAMPLE_RATE)).cos();
-    let (mut before, mut last) = (0.0, 0.0);
+    goertzel_powers(samples, [hertz])[0]
+}
+
+/// The same for several pitches in one pass.
+pub fn goertzel_powers<'a, const N: usize>(samples: impl IntoIterator<Item = &'a i16>, hertz: [f64; N]) -> [f64; N] {
+    let coefficients = hertz.map(|hertz| 2.0 * (TAU * hertz / f64::from(SAMPLE_RATE)).cos());
+    let (mut before, mut last) = ([0.0; N], [0.0; N]);
     for sample in samples {
-        (before, last) = (last, f64::from(*sample) + coefficient * last - before);
+        let sample = f64::from(*sample);
+        for place in 0..N {
+            let next = sample + coefficients[place] * last[place] - before[place];
+            (before[place], last[place]) = (last[place], next);
+        }
     }
-    before * before + last * last - coefficient * before * last
+    std::array::from_fn(|place| {
+        let (before, last) = (before[place], last[place]);
+        before * before + last * last - coefficients[place] * before * last
+    })
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@
 use crate::level;
 
 /// A voice is louder than the noise by this much, in decibels.
-const OVER_NOISE_DB: f64 = 8.0;
+const OVER_NOISE_DB: f64 = 7.0;
 /// It goes on down to this much, in decibels.
-const STILL_OVER_NOISE_DB: f64 = 5.0;
+const STILL_OVER_NOISE_DB: f64 = 4.5;
 /// No voice is quieter, in decibels.
 const QUIETEST_VOICE_DB: f64 = -48.0;
 /// The noise is the quietest of this many stretches.
@@ -116,7 +116,7 @@ impl VoiceEdges {
         }
         let quietest = self.stretches.iter().copied().fold(f64::MAX, f64::min);
         // Before two seconds have passed, loud sound may be all there was: it is not taken for noise.
-        quietest.clamp(level::SILENCE_DB, if self.frame < 100 { -38.0 } else { -28.0 })
+        quietest.clamp(level::SILENCE_DB, if self.frame < 100 { -30.0 } else { -26.0 })
     }
 }
 

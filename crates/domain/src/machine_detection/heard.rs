@@ -13,6 +13,8 @@ const REPLY_WITHIN_MS: u64 = 6_000;
 const OPENING_REPLY_MAX_MS: u64 = 4_000;
 /// A later turn longer than this, in milliseconds, answers nothing.
 const REPLY_MAX_MS: u64 = 10_000;
+/// A turn that begins under our words is the greeting going on, unless its pause was longer than this, in milliseconds.
+const INTERRUPTS_AFTER_MS: u64 = 2_500;
 /// Turns that are remembered; what comes after them can change no verdict.
 const TURNS_MAX: usize = 40;
 
@@ -23,8 +25,12 @@ pub(super) struct Turn {
     pub(super) began_ms: u64,
     /// When its last voice ended; while it lasts, the latest time known.
     pub(super) ended_ms: u64,
-    /// Whether it answers what we said, by its timing.
+    /// Whether it answers what we said, by its timing: it began after our words, not under them.
     follows_us: bool,
+    /// Whether it reacts to us at all: it answers, or it interrupts after a long pause.
+    reacts: bool,
+    /// Whether we had said nothing before it.
+    pub(super) before_us: bool,
     finals: Found,
     partial: Found,
     has_words: bool,
@@ -154,16 +160,17 @@ impl Heard {
             return;
         }
         let previous_ended = self.turns.last().map_or(0, |turn| turn.ended_ms);
-        let follows_us = match (self.we_talk_since_ms, self.we_ended_ms) {
-            // They interrupt us. The opening may only happen to start under our own first words.
-            (Some(_), _) => !self.turns.is_empty(),
-            (None, Some(ended)) => ended >= previous_ended && since.saturating_sub(ended) <= REPLY_WITHIN_MS,
-            (None, None) => false,
-        };
+        // What begins under our words may be an interruption or a greeting that goes on: it answers nothing.
+        let follows_us = !self.we_talk()
+            && self
+                .we_ended_ms
+                .is_some_and(|ended| ended >= previous_ended && since.saturating_sub(ended) <= REPLY_WITHIN_MS);
         self.turns.push(Turn {
             began_ms: since,
             ended_ms: self.now_ms,
             follows_us,
+            before_us: !self.we_talk() && self.we_ended_ms.is_none(),
+            reacts: follows_us || self.we_talk() && since.saturating_sub(previous_ended) >= INTERRUPTS_AFTER_MS,
             finals: Found::new(),
             partial: Found::new(),
             has_words: false,
@@ -267,6 +274,12 @@ impl Heard {
             return 0;
         }
         self.now_ms.saturating_sub(ended)
+    }
+
+    /// The opening and what they said on their own after it, until they first reacted to us.
+    pub(super) fn monologue(&self) -> &[Turn] {
+        let answer = self.turns.iter().skip(1).position(|turn| turn.reacts);
+        &self.turns[..answer.map_or(self.turns.len(), |place| place + 1)]
     }
 
     /// How often we spoke and they answered.

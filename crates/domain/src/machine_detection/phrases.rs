@@ -55,14 +55,16 @@ const PATTERNS: &[(Phrase, &[&str])] = &[
         &[
             "leave|leaving|record|recording _3 message|messages|voicemail",
             "leave|leaving _2 your _3 name|number|details|message",
-            "send _2 text _3 instead",
+            "leave _1 word|details|one",
+            "text me",
+            "send _2 text",
         ],
     ),
     (
         Phrase::AfterTheTone,
         &[
-            "after|at|following|hear|until|for _1 tone|beep|bleep",
-            "the tone|beep|bleep",
+            "after|at|following|hear|until|for _2 tone|beep|bleep|signal",
+            "the _1 tone|beep|bleep",
             "when youre|you _2 finished|done _2 hang|press",
             "finished|done recording",
         ],
@@ -92,7 +94,9 @@ const PATTERNS: &[(Phrase, &[&str])] = &[
             "not|isnt|arent|wont|never _2 available",
             "unavailable",
             "cannot|cant|unable|not|couldnt _2 take|answer|come|get|pick|reach _4 phone|call|calls",
-            "missed|missing your call",
+            "missed|missing your call|you",
+            "cant|cannot pick up",
+            "nobody|noone|one _2 available|able|home",
             "away from _2 phone|desk|office",
             "out of the office",
             "on another call|line",
@@ -131,11 +135,15 @@ const PATTERNS: &[(Phrase, &[&str])] = &[
             "following options",
             "dial _1 by name",
             "your partys|party",
+            "followed by _2 pound|hash|key|star",
+            "choose _2 following",
             "company|staff directory",
             "know _5 extension",
             "enter _4 extension|number|code|pin",
             "customer|account number followed",
             "briefly tell|say _3 calling",
+            "in _1 few words",
+            "can say _3 like",
         ],
     ),
     (
@@ -145,9 +153,12 @@ const PATTERNS: &[(Phrase, &[&str])] = &[
             "may|will be _2 recorded|monitored",
             "next available",
             "remain|stay on the line",
-            "please hold|wait while|for|until|the",
+            "please hold|wait while|for|until|the|and",
+            "continue to hold",
+            "number|caller _2 in _1 queue|line",
+            "be with you _1 shortly|soon",
             "agents|representatives|operators|advisors|advisers _4 busy|assisting|helping",
-            "order _1 which|received",
+            "order _3 received",
             "place|position in _1 queue|line",
             "high|higher call volume|volumes",
         ],
@@ -155,7 +166,8 @@ const PATTERNS: &[(Phrase, &[&str])] = &[
     (
         Phrase::StateYourName,
         &[
-            "say|state|record|speak|provide|give _2 your _2 name",
+            "say|state|record|speak|provide|give|tell _2 your _2 name",
+            "say|state who you are|is",
             "your name and _1 reason|why|purpose",
         ],
     ),
@@ -183,7 +195,8 @@ const PATTERNS: &[(Phrase, &[&str])] = &[
         Phrase::ScreeningService,
         &[
             "screening",
-            "screens|screened _2 calls|call",
+            "calls|call _4 screened",
+            "screens|screen|screened _2 calls|call",
             "call|virtual|personal|digital|automated|google assist|assistant",
             "unwanted|unknown|spam calls|callers",
             "on behalf of",
@@ -196,12 +209,15 @@ const PATTERNS: &[(Phrase, &[&str])] = &[
             "no longer in service",
             "cannot|cant|not|unable _1 be completed|connected",
             "has|been disconnected",
-            "number|customer|person|subscriber|party _3 dialed|dialled|called|calling",
+            "number|customer|subscriber|party _3 dialed|dialled|called|calling",
             "check _2 number",
             "switched|turned off",
             "not reachable|responding",
             "out of coverage|reach|range",
             "does not exist",
+            "hang up and _1 try|dial",
+            "try|call _4 again _1 later|after",
+            "did not go through",
             "subscriber",
         ],
     ),
@@ -239,7 +255,7 @@ const PATTERNS: &[(Phrase, &[&str])] = &[
             "hold on|please",
             "one|a|just moment|second|sec|minute",
             "wrong number",
-            "im|am busy|driving|working|eating|sleeping",
+            "im|am driving|working|eating|sleeping",
             "not interested",
             "stop|dont|quit call|calling",
             "call _2 later",
@@ -342,8 +358,12 @@ fn vetoed(phrase: Phrase, words: &[String], start: usize, length: usize) -> bool
             stands(after, &["me", "him", "her"]) && stands(after, &["with", "for"])
                 || offered && !stands(words, &["tone", "beep", "press"])
         }
+        // The number for emergencies is no key of a menu.
+        Phrase::PressKey => stands(after, &["one", "1"]) && words[..start + length].ends_with(&["nine".to_owned()]),
         // "What is the reason for your call?", "can you tell me your name and why you call?"
-        Phrase::StateYourName | Phrase::StateReason => {
+        Phrase::StateYourName | Phrase::StateReason
+            if !stands(words, &["assistant", "screening", "screen", "connect"]) =>
+        {
             let before = &words[start.saturating_sub(9)..start];
             stands(before, &["what", "whats", "can", "could", "may", "mind"])
                 || words[start..start + length].first().is_some_and(|word| word == "your")

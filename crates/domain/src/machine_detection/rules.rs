@@ -23,6 +23,11 @@ const GREETING_BEFORE_BEEP_MS: u64 = 2_500;
 /// A beep comes at most this long after the greeting, in milliseconds.
 const BEEP_WITHIN_MS: u64 = 8_000;
 
+/// Below the confidence that a hang-up wants by default.
+const MAILBOX_AFTER_US_PERCENT: u8 = 80;
+/// A voice that goes on for longer than this after a beep, in milliseconds: no mailbox is listening.
+const VOICE_AFTER_BEEP_MS: u64 = 700;
+
 /// After this many exchanges a person stays a person.
 pub(super) const DIALOGUE_EXCHANGES: u32 = 2;
 
@@ -72,19 +77,22 @@ struct Case<'a> {
     heard: &'a Heard,
     exchanges: u32,
     opening_ms: u64,
-    /// The turns whose words count: all, or the opening alone once there is a dialogue.
+    /// All voice before they first reacted to us.
+    monologue_ms: u64,
+    /// The turns whose words count: what was said before they first answered us.
     turns: &'a [Turn],
 }
 
 impl<'a> Case<'a> {
     fn new(heard: &'a Heard) -> Self {
         let exchanges = heard.exchanges();
-        let count = if exchanges > 0 { 1 } else { heard.turns.len() };
+        let turns = heard.monologue();
         Self {
             heard,
             exchanges,
-            opening_ms: heard.turns.first().map_or(0, Turn::length_ms),
-            turns: &heard.turns[..count.min(heard.turns.len())],
+            opening_ms: turns.first().map_or(0, Turn::length_ms),
+            monologue_ms: turns.iter().map(Turn::length_ms).sum(),
+            turns,
         }
     }
 
@@ -96,14 +104,26 @@ impl<'a> Case<'a> {
         self.count(phrase) > 0
     }
 
+    /// Whether the opening, or what came before our first words, holds one of these.
+    fn has_before_us(&self, phrases: &[Phrase]) -> bool {
+        let early = self
+            .turns
+            .iter()
+            .enumerate()
+            .filter(|(place, turn)| *place == 0 || turn.before_us);
+        early
+            .into_iter()
+            .any(|(_, turn)| phrases.iter().any(|phrase| turn.count(*phrase) > 0))
+    }
+
     fn of(&self, phrases: &[Phrase]) -> Vec<Reason> {
         let heard = phrases.iter().filter(|phrase| self.has(**phrase));
         heard.map(|phrase| Reason::Phrase { phrase: *phrase }).collect()
     }
 
     fn long_greeting(&self) -> Option<Reason> {
-        (self.opening_ms >= LONG_GREETING_MS).then_some(Reason::LongGreeting {
-            length_ms: self.opening_ms,
+        (self.monologue_ms >= LONG_GREETING_MS).then_some(Reason::LongGreeting {
+            length_ms: self.monologue_ms,
         })
     }
 
@@ -138,13 +158,19 @@ impl<'a> Case<'a> {
     fn screening(&self) -> Option<Finding> {
         let asks = self.of(&[Phrase::StateYourName, Phrase::StateReason]);
         let serves = self.of(&[Phrase::ScreeningService, Phrase::WillConnect]);
+        let asks_after_tone =
+            self.has(Phrase::AfterTheTone) && (self.has(Phrase::WillConnect) || self.has(Phrase::StateYourName));
+        let asks_as_service = self.has(Phrase::ScreeningService) && self.has(Phrase::Question);
         let named = self.has(Phrase::StateYourName) || self.has(Phrase::ScreeningService);
-        if self.exchanges > 0 || !named || asks.is_empty() || self.has(Phrase::LeaveMessage) {
+        if self.exchanges > 0
+            || !(named && !asks.is_empty() || asks_after_tone || asks_as_service)
+            || self.has(Phrase::LeaveMessage)
+        {
             return None;
         }
         // A person asks for a name too, but in a breath and as a question.
         let by_question = self.has(Phrase::Question) && serves.is_empty();
-        let signals = asks.len() + serves.len();
+        let signals = asks.len() + serves.len() + usize::from(asks_after_tone) + usize::from(asks_as_service);
         let long = self
             .long_greeting()
             .or((self.opening_ms >= 2_500).then_some(Reason::LongGreeting {
@@ -172,8 +198,8 @@ impl<'a> Case<'a> {
         let confidence = match (keys, kinds.len(), &long) {
             (2.., _, _) => 95,
             (_, 2.., _) => 90,
-            (1, _, Some(_)) => 85,
-            (0, _, Some(_)) if !self.listens() && !self.has(Phrase::WillConnect) => 80,
+            (0, _, _) if self.count(Phrase::PleaseHold) >= 2 => 88,
+            (_, _, Some(_)) if !self.listens() && !self.has(Phrase::WillConnect) => 80,
             _ => return None,
         };
         Some((Class::Menu, confidence, kinds.into_iter().chain(long).collect()))
@@ -196,9 +222,20 @@ impl<'a> Case<'a> {
         if self.exchanges > 0 {
             return None;
         }
+        if let Some(later) = self.mailbox_after_us() {
+            return Some(later);
+        }
         let any_beep = self.any_beep();
-        if strong.is_empty() && weak.len() < 2 || self.listens() && strong.len() < 2 {
-            let very_long = self.opening_ms >= VERY_LONG_GREETING_MS && !self.listens();
+        // That the mailbox is full says no more than that there is one.
+        let kinds = strong.len() - usize::from(self.has(Phrase::Mailbox) && self.has(Phrase::MailboxFull));
+        // One phrase after we have spoken may be a person's who answers.
+        let kinds = if kinds == 1 && !self.has_before_us(STRONG) {
+            0
+        } else {
+            kinds
+        };
+        if kinds == 0 && weak.len() < 2 || self.listens() && kinds < 2 {
+            let very_long = self.monologue_ms >= VERY_LONG_GREETING_MS && !self.listens();
             let silent = self
                 .no_reply(NO_REPLY_WITHOUT_WORDS_MS)
                 .filter(|_| very_long || any_beep.is_some())?;
@@ -221,22 +258,53 @@ impl<'a> Case<'a> {
         Some((Class::Voicemail, confidence, words.into_iter().chain(others).collect()))
     }
 
+    /// A greeting that seems to answer us, as its beginning was not heard: two kinds of a mailbox's words in one long turn.
+    /// It never ends a call by itself: a person may explain a mailbox.
+    fn mailbox_after_us(&self) -> Option<Finding> {
+        let turn = self.heard.turns[self.turns.len()..].last()?;
+        let words = [Phrase::LeaveMessage, Phrase::AfterTheTone, Phrase::Mailbox];
+        let words = words.into_iter().filter(|phrase| turn.count(*phrase) > 0);
+        let reasons: Vec<Reason> = words.map(|phrase| Reason::Phrase { phrase }).collect();
+        let length_ms = turn.length_ms();
+        let listens = turn.count(Phrase::Question) + turn.count(Phrase::Listener) > 0;
+        if reasons.len() < 2 || length_ms < LONG_GREETING_MS || listens || self.listens() {
+            return None;
+        }
+        let reasons = reasons
+            .into_iter()
+            .chain([Reason::LongGreeting { length_ms }])
+            .collect();
+        Some((Class::Voicemail, MAILBOX_AFTER_US_PERCENT, reasons))
+    }
+
+    /// The last beep, if it came after a voice and no voice went on after it.
     fn any_beep(&self) -> Option<Reason> {
+        self.beep_after_ms().map(|(tone, _)| Reason::Tone { tone })
+    }
+
+    /// And how long the turn before it was.
+    fn beep_after_ms(&self) -> Option<(Tone, u64)> {
         let (tone, at_ms) = self.heard.tones.beep?;
-        let turn = self.heard.turns.iter().rev().find(|turn| turn.began_ms < at_ms)?;
+        let turns = &self.heard.turns;
+        let turn = turns.iter().rev().find(|turn| turn.began_ms < at_ms)?;
         let ended_ms = turn.ended_ms.min(at_ms);
-        (at_ms - ended_ms <= BEEP_WITHIN_MS).then_some(Reason::Tone { tone })
+        let goes_on = turns
+            .last()
+            .is_some_and(|last| last.ended_ms > at_ms + VOICE_AFTER_BEEP_MS);
+        let soon = at_ms - ended_ms <= BEEP_WITHIN_MS;
+        (soon && !goes_on).then_some((tone, ended_ms - turn.began_ms))
     }
 
     /// A beep that decides alone: after a greeting, not after a mere hello, and not in a dialogue.
     fn beep(&self, with_words: bool) -> Option<Reason> {
-        let beep = self.any_beep()?;
-        let last_ms = self.heard.turns.last().map_or(0, Turn::length_ms);
-        let enough = match self.exchanges {
-            0 => with_words || self.opening_ms.max(last_ms) >= GREETING_BEFORE_BEEP_MS,
-            _ => with_words && last_ms >= GREETING_BEFORE_BEEP_MS,
+        let (tone, greeting_ms) = self.beep_after_ms()?;
+        let long = greeting_ms >= GREETING_BEFORE_BEEP_MS;
+        let enough = if self.exchanges == 0 {
+            with_words || long
+        } else {
+            with_words && long
         };
-        enough.then_some(beep)
+        enough.then_some(Reason::Tone { tone })
     }
 
     fn network(&self) -> Option<Finding> {
@@ -252,8 +320,10 @@ impl<'a> Case<'a> {
             return found(Tone::Busy, 90);
         }
         let said = self.count(Phrase::NotInService);
+        // A mailbox begins as the network does: what follows tells them apart.
+        let over = self.pause_of(if said >= 2 { 800 } else { 1_500 });
         let signals = said + u32::from(self.has(Phrase::Unavailable)) + u32::from(self.opening_ms >= 2_500);
-        if said == 0 || signals < 2 || self.listens() {
+        if said == 0 || signals < 2 || !over || self.listens() {
             return None;
         }
         let long = (self.opening_ms >= 2_500).then_some(Reason::LongGreeting {

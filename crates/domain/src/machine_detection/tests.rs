@@ -294,10 +294,13 @@ fn who_answers_is_told_by_words_length_tones_and_dialogue() {
         ),
         (
             "the number is gone",
-            &[Far(
-                "The number you have dialed is not in service. Please check the number and dial again.",
-                5_000,
-            )],
+            &[
+                Far(
+                    "The number you have dialed is not in service. Please check the number and dial again.",
+                    5_000,
+                ),
+                Pause(600),
+            ],
             Some(C::Network),
         ),
         ("nobody", &[Pause(8_100)], Some(C::Silence)),
