@@ -123,7 +123,12 @@ impl Turns {
             .is_none_or(|first| overlap.since <= first.plus(settings.greeting_ms));
         let only_greets = opening && self.lexicon.is_greeting(&words);
         let goodbye = self.mouth.as_ref().is_some_and(|mouth| mouth.is_goodbye());
-        if far.is_greeting || only_greets || (goodbye && self.lexicon.is_farewell(&words)) {
+        // How the telephone was answered is no interruption, unless it goes on and on against our words.
+        let answers_telephone = far.is_greeting
+            && self
+                .first_played
+                .is_none_or(|first| self.now <= first.plus(settings.greeting_ms));
+        if answers_telephone || only_greets || (goodbye && self.lexicon.is_farewell(&words)) {
             return Said::Backchannel;
         }
         if self.lexicon.has_stop(&words) {
@@ -192,6 +197,9 @@ impl Turns {
         let (heard_text, unheard_text) = self.record_mouth();
         if !heard_text.is_empty() {
             self.handed = None;
+        }
+        if let Some(far) = &mut self.far {
+            far.is_greeting = false;
         }
         self.brain = Brain::Idle;
         self.overlap = None;

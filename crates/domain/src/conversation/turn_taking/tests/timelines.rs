@@ -567,6 +567,29 @@ fn the_callee_answers_the_telephone_before_we_speak() {
 }
 
 #[test]
+fn a_greeting_that_goes_on_against_our_words_is_a_turn() {
+    let mut settings = plain_settings();
+    settings.first_speaker = FirstSpeaker::AgentAfterGreeting { silence_ms: 1_500 };
+    check_with(
+        settings,
+        "0     < answered
+         500   < voice
+         500   > begin 1 pre-roll 240
+         3500  < partial 1 Smith's bakery, how can I help
+         4000  > speak first [Smith's bakery, how can I help]
+         4020  < say open 9000 Good morning, this is the clinic calling about your appointment on Friday.
+         4100  < partial 1 Smith's bakery, how can I help you please
+         7000  < partial 1 Smith's bakery, how can I help you please can you hear me
+         7000  > stop
+         7000  > interrupted [Good morning, this is|the clinic calling about your appointment on Friday.]
+         7200  < still
+         7400  > end 1
+         7500  < final 1 Smith's bakery, how can I help you please? Can you hear me?
+         7800  > turn [Smith's bakery, how can I help you please? Can you hear me?] Words",
+    );
+}
+
+#[test]
 fn the_callee_may_speak_first() {
     let mut settings = plain_settings();
     settings.first_speaker = FirstSpeaker::Callee { silence_ms: 5_000 };
