@@ -2,6 +2,7 @@
 //!
 //!   cargo run -p carillon-providers --example speech -- say "Good morning." out.wav
 //!   cargo run -p carillon-providers --example speech -- hear in.wav
+//!   cargo run -p carillon-providers --example speech -- turn in.wav
 //!   cargo run -p carillon-providers --example speech -- parts
 //!
 //! WAV files have one channel of 16 bits at 8,000 samples a second.
@@ -25,6 +26,11 @@ async fn main() -> Outcome {
     match arguments.as_slice() {
         ["say", text, path] => say(&speech, text, path).await,
         ["hear", path] => hear(&speech, path).await,
+        ["turn", path] => {
+            let judge = speech.turn_judge().ok_or("no judge of turns")?;
+            println!("the turn is over: {}", judge.is_over(read(path)?).await?);
+            Ok(())
+        }
         ["parts"] => {
             for part in speech.parts() {
                 println!("{part:?}");
@@ -32,7 +38,7 @@ async fn main() -> Outcome {
             println!("conversations at once: {:?}", speech.capacity());
             Ok(())
         }
-        _ => Err("say TEXT FILE, hear FILE, or parts".into()),
+        _ => Err("say TEXT FILE, hear FILE, turn FILE, or parts".into()),
     }
 }
 
@@ -62,12 +68,7 @@ async fn say(speech: &Speech, text: &str, path: &str) -> Outcome {
 }
 
 async fn hear(speech: &Speech, path: &str) -> Outcome {
-    let wav = std::fs::read(path)?;
-    let data = wav.get(44..).ok_or("not a WAV file")?;
-    let sound: Vec<i16> = data
-        .chunks_exact(2)
-        .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
-        .collect();
+    let sound = read(path)?;
     let request = HearingRequest {
         language: Language::english(),
         hints: Vec::new(),
@@ -86,6 +87,12 @@ async fn hear(speech: &Speech, path: &str) -> Outcome {
         println!("{event:?}");
     }
     Ok(())
+}
+
+fn read(path: &str) -> Result<Vec<i16>, Box<dyn std::error::Error>> {
+    let wav = std::fs::read(path)?;
+    let samples = wav.get(44..).ok_or("not a WAV file")?.chunks_exact(2);
+    Ok(samples.map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
 }
 
 fn seconds(sound: &[i16]) -> f64 {

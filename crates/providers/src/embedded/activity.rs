@@ -9,6 +9,10 @@ use super::silero::{Silero, WINDOW as SILERO_WINDOW};
 use carillon_interfaces::speech::{SAMPLE_RATE_HZ, VoiceActivity};
 use std::sync::Arc;
 
+/// Samples of a frame: 20 ms.
+const FRAME: usize = SAMPLE_RATE_HZ as usize / 50;
+/// The probability from which on a stretch of sound is taken for one with a voice.
+const VOICE: f32 = 0.4;
 /// Softer than this, as a share of full scale, is nothing at all: -58 dBFS, about what G.711 makes of silence.
 const NOTHING: f32 = 0.001_3;
 /// How much louder than the noise something must be to be looked at.
@@ -97,6 +101,12 @@ impl VoiceActivity for Activity {
             Judge::Pitch(pitch) => *pitch = Pitch::new(),
         }
     }
+}
+
+/// Whether somebody speaks somewhere in a stretch of sound.
+pub(super) fn has_voice(silero: Option<&Arc<Silero>>, sound: &[i16]) -> bool {
+    let mut activity = Activity::new(silero.cloned());
+    sound.chunks(FRAME).any(|frame| activity.judge(frame) >= VOICE)
 }
 
 /// Silero with the state of one call. Its windows are longer than a frame, so every second or third frame brings a new judgement.

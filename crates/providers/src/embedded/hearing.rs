@@ -1,6 +1,8 @@
 //! Ears: a call's sound gathered by utterance, cut at pauses, recognised by a few workers, told in order.
 
-use super::moonshine::Moonshine;
+use super::activity;
+use super::moonshine::{Moonshine, Recognised};
+use super::silero::Silero;
 use super::workers::{Urgency, Workers};
 use async_trait::async_trait;
 use carillon_domain::language::Language;
@@ -9,6 +11,7 @@ use carillon_interfaces::speech::{
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// Sound that the model takes at once, in samples: 14.5 s, a little less than it can.
@@ -21,18 +24,43 @@ const CUT_WINDOW: usize = SAMPLE_RATE_HZ as usize * 4 / 25;
 const PASSES_MAX: usize = 360;
 /// Less sound than this is no word: 60 ms.
 const SOUND_MIN: usize = SAMPLE_RATE_HZ as usize * 3 / 50;
+/// Mean logarithm of probability from which on the model is believed: clear words are at -0.1 to 0, "you" in clicks at -0.17.
+const SURE: f32 = -0.1;
 /// Events that may wait for their listener; beyond it a listener that takes nothing has lost them.
 const EVENTS_WAITING: usize = 64;
 
 /// The embedded recogniser; `workers` is `None` where no model is.
 pub(super) struct Ears {
-    workers: Option<Arc<Workers<Moonshine>>>,
+    workers: Option<Arc<Workers<Listener>>>,
     why_deaf: String,
+}
+
+/// A recogniser, and the judge that says whether there was a voice at all.
+pub(super) struct Listener {
+    pub(super) moonshine: Moonshine,
+    pub(super) silero: Option<Arc<Silero>>,
+}
+
+impl Listener {
+    /// The words in a stretch of sound. The model finds words in hums, clicks and hiss too; where it is not sure of itself, a
+    /// judge of voices is asked.
+    fn words(&mut self, sound: &[i16]) -> Result<String, String> {
+        let began = Instant::now();
+        let Recognised {
+            text,
+            mean_log_probability,
+        } = self.moonshine.recognise(sound)?;
+        metrics::histogram!("carillon_speech_recognise_seconds").record(began.elapsed().as_secs_f64());
+        if !text.is_empty() && mean_log_probability < SURE && !activity::has_voice(self.silero.as_ref(), sound) {
+            return Ok(String::new());
+        }
+        Ok(text)
+    }
 }
 
 impl Ears {
     /// Ears that hear.
-    pub(super) fn with(workers: Workers<Moonshine>) -> Self {
+    pub(super) fn with(workers: Workers<Listener>) -> Self {
         Self {
             workers: Some(Arc::new(workers)),
             why_deaf: String::new(),
@@ -96,7 +124,7 @@ async fn forward(mut inbox: mpsc::Receiver<HearingEvent>, events: mpsc::Sender<H
 }
 
 struct OneEar {
-    workers: Arc<Workers<Moonshine>>,
+    workers: Arc<Workers<Listener>>,
     outbox: mpsc::Sender<HearingEvent>,
     current: Option<Utterance>,
     is_making_partial: Arc<AtomicBool>,
@@ -164,16 +192,18 @@ impl Ear for OneEar {
         }
         let free = FreeOnDrop(Arc::clone(&self.is_making_partial));
         let (outbox, words, sound) = (self.outbox.clone(), Arc::clone(&current.words), current.sound.clone());
-        let job = move |model: &mut Moonshine| {
-            let _free = free;
+        let job = move |listener: &mut Listener| {
+            let mut free = Some(free);
             if is_over(&words) {
                 return;
             }
-            let Ok(recognised) = model.recognise(&sound) else {
+            let Ok(text) = listener.words(&sound) else {
                 return;
             };
             let words = words.lock().unwrap_or_else(PoisonError::into_inner);
-            let text = words.text(Some(&recognised.text));
+            let text = words.text(Some(&text));
+            // Whoever gets this one may ask for the next at once.
+            drop(free.take());
             if !words.is_whole && !words.is_closed && !text.is_empty() {
                 let _ = outbox.try_send(HearingEvent::Partial {
                     utterance: words.number,
@@ -236,7 +266,7 @@ fn quietest_place(sound: &[i16]) -> usize {
 
 /// Hands a stretch of an utterance to the workers; `is_last`: its words are told when all its stretches are recognised.
 fn recognise_pass(
-    workers: &Workers<Moonshine>,
+    workers: &Workers<Listener>,
     outbox: &mpsc::Sender<HearingEvent>,
     words: &Arc<Mutex<Words>>,
     sound: Vec<i16>,
@@ -256,14 +286,14 @@ fn recognise_pass(
         return tell_if_complete(outbox, words);
     };
     let (outbox_of_job, words_of_job) = (outbox.clone(), Arc::clone(words));
-    let job = move |model: &mut Moonshine| {
+    let job = move |listener: &mut Listener| {
         if words_of_job.lock().unwrap_or_else(PoisonError::into_inner).is_closed {
             return;
         }
-        match model.recognise(&sound) {
-            Ok(recognised) => {
+        match listener.words(&sound) {
+            Ok(text) => {
                 let mut words = words_of_job.lock().unwrap_or_else(PoisonError::into_inner);
-                words.passes[place] = Some(recognised.text);
+                words.passes[place] = Some(text);
                 drop(words);
                 tell_if_complete(&outbox_of_job, &words_of_job);
             }

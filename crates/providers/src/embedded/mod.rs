@@ -5,6 +5,7 @@
 //! is done by a few threads of lower priority behind queues with a limit.
 
 mod activity;
+mod capacity;
 mod clips;
 mod hearing;
 mod loudness;
@@ -22,12 +23,13 @@ mod text;
 mod tokens;
 mod workers;
 
+pub use capacity::Costs;
 pub use models::{ModelProblem, Models, Part};
 
 use activity::Activity;
 use async_trait::async_trait;
 use carillon_interfaces::speech::{SpeechKit, SpeechToText, TextToSpeech, TurnJudge, VoiceActivity};
-use hearing::Ears;
+use hearing::{Ears, Listener};
 use moonshine::Moonshine;
 use mouth::{Mouth, Voice};
 use ort::environment::Environment;
@@ -54,6 +56,10 @@ pub struct Options {
     pub queue_limit: usize,
     /// Bytes of sound that are kept of what was said.
     pub clips_bytes: usize,
+    /// How long a judgement of a turn may wait and take, in milliseconds; later, silence has decided.
+    pub judging_limit_ms: u64,
+    /// How long a piece of speech may wait and take, in milliseconds.
+    pub speaking_limit_ms: u64,
     /// How many conversations this machine may hear; `None`: as measured.
     pub capacity: Option<u32>,
 }
@@ -68,6 +74,8 @@ impl Options {
             speaking_threads: None,
             queue_limit: 64,
             clips_bytes: 64 << 20,
+            judging_limit_ms: 800,
+            speaking_limit_ms: 10_000,
             capacity: None,
         }
     }
@@ -97,6 +105,7 @@ pub struct Speech {
     silero: Option<Arc<Silero>>,
     judge: Option<Judge>,
     parts: Vec<PartReport>,
+    costs: Costs,
     capacity: u32,
 }
 
@@ -118,111 +127,124 @@ impl Speech {
     pub fn open(options: &Options) -> Self {
         let models = Models::in_folder(&options.models_folder);
         let runtime = wanted(options, Part::Runtime).and_then(|()| runtime::load(&models));
-        let mut parts = Vec::new();
-        let mut report = |part: Part, problem: Option<ModelProblem>, in_use: String| {
-            if let Some(problem) = &problem {
-                tracing::warn!(part = part.name(), %problem, in_use, "a part of the speech falls back");
-            }
-            parts.push(PartReport { part, problem, in_use });
-        };
-        let runtime_in_use = if runtime.is_ok() { ort::info() } else { "no model runs" };
-        report(
-            Part::Runtime,
-            runtime.as_ref().err().cloned(),
-            runtime_in_use.to_owned(),
-        );
+        let environment = |part| usable(options, &runtime, part);
+        let hearing_threads = options.hearing_threads.unwrap_or((cores() - 1).clamp(1, 8)).max(1);
+        let speaking_threads = options.speaking_threads.unwrap_or((cores() / 2).clamp(1, 4)).max(1);
 
-        let silero = usable(options, &runtime, Part::VoiceActivity)
-            .and_then(|environment| Silero::open(environment, &models, cores().clamp(1, 4)));
-        let silero = match silero {
-            Ok(silero) => {
-                report(
-                    Part::VoiceActivity,
-                    None,
-                    format!("Silero {}", Part::VoiceActivity.version()),
-                );
-                Some(Arc::new(silero))
-            }
-            Err(problem) => {
-                report(Part::VoiceActivity, Some(problem), "loudness and pitch".to_owned());
-                None
-            }
-        };
-
-        let judge = usable(options, &runtime, Part::TurnJudge)
-            .and_then(|environment| start("turns", vec![SmartTurn::open(environment, &models)?], options));
-        let judge = match judge {
-            Ok(workers) => {
-                report(
-                    Part::TurnJudge,
-                    None,
-                    format!("Smart Turn {}", Part::TurnJudge.version()),
-                );
-                Some(Judge::with(workers))
-            }
-            Err(problem) => {
-                report(Part::TurnJudge, Some(problem), "silence and words alone".to_owned());
-                None
-            }
-        };
-
-        let hearing = usable(options, &runtime, Part::Hearing).and_then(|environment| {
-            let threads = options.hearing_threads.unwrap_or((cores() - 1).clamp(1, 8)).max(1);
-            start("hearing", Moonshine::open(environment, &models, threads)?, options)
+        // The voice takes as long to load as all the others together.
+        let (voice, silero, judge, hearing) = std::thread::scope(|scope| {
+            let voice = scope.spawn(|| {
+                if !programs::is_installed("espeak-ng") {
+                    return Err(ModelProblem::NotInstalled("espeak-ng"));
+                }
+                Piper::open(environment(Part::Voice)?, &models, speaking_threads)
+            });
+            let silero = environment(Part::VoiceActivity).and_then(|it| Silero::open(it, &models, cores().clamp(1, 4)));
+            let judge = environment(Part::TurnJudge).and_then(|it| SmartTurn::open(it, &models));
+            let hearing = environment(Part::Hearing).and_then(|it| Moonshine::open(it, &models, hearing_threads));
+            let voice = voice.join();
+            let panicked = |_| Err(ModelProblem::Runtime("loading it panicked".to_owned()));
+            (voice.unwrap_or_else(panicked), silero, judge, hearing)
         });
-        let ears = match hearing {
-            Ok(workers) => {
-                report(
-                    Part::Hearing,
-                    None,
-                    format!("Moonshine {}, {} threads", Part::Hearing.version(), workers.count()),
-                );
-                Ears::with(workers)
-            }
-            Err(problem) => {
-                let why = format!("no recogniser: {problem}");
-                report(Part::Hearing, Some(problem), "nothing is heard".to_owned());
-                Ears::deaf(why)
-            }
+        let (mut voice, mut hearing) = (voice, hearing);
+        let costs = match (&mut voice, &mut hearing) {
+            (Ok((voices, facts)), Ok(recognisers)) => voices
+                .first_mut()
+                .zip(recognisers.first_mut())
+                .and_then(|(piper, moonshine)| Costs::measure(piper, facts, moonshine)),
+            _ => None,
         };
+        let costs = costs.unwrap_or(Costs::as_designed());
 
-        let voice = usable(options, &runtime, Part::Voice).and_then(|environment| {
-            if !programs::is_installed("espeak-ng") {
-                return Err(ModelProblem::Runtime(
-                    "espeak-ng, which makes the phonemes, is not installed".to_owned(),
-                ));
-            }
-            let threads = options.speaking_threads.unwrap_or((cores() / 2).clamp(1, 4)).max(1);
-            let (voices, facts) = Piper::open(environment, &models, threads)?;
+        let mut parts = Parts::default();
+        parts.settle(Part::Runtime, runtime, |_| ort::info().to_owned(), "no model runs");
+        let name = |part: Part, model: &str| format!("{model} {}", part.version());
+        let silero = parts
+            .settle(
+                Part::VoiceActivity,
+                silero,
+                |_| name(Part::VoiceActivity, "Silero"),
+                "loudness and pitch",
+            )
+            .map(Arc::new);
+        let judge = judge.and_then(|judge| start("turns", vec![judge], options));
+        let judge = parts
+            .settle(
+                Part::TurnJudge,
+                judge,
+                |_| name(Part::TurnJudge, "Smart Turn"),
+                "silence and words alone",
+            )
+            .map(|workers| Judge::with(workers, options.judging_limit_ms));
+        let hearing = hearing.and_then(|models| {
+            let listeners = models.into_iter().map(|moonshine| Listener {
+                moonshine,
+                silero: silero.clone(),
+            });
+            start("hearing", listeners.collect(), options)
+        });
+        let why_deaf = hearing
+            .as_ref()
+            .err()
+            .map(|problem| format!("no recogniser: {problem}"));
+        let in_use =
+            |workers: &Workers<Listener>| format!("{}, {} at once", name(Part::Hearing, "Moonshine"), workers.count());
+        let ears = match parts.settle(Part::Hearing, hearing, in_use, "nothing is heard") {
+            Some(workers) => Ears::with(workers),
+            None => Ears::deaf(why_deaf.unwrap_or_default()),
+        };
+        let voice = voice.and_then(|(voices, facts)| {
             let workers = start("speaking", voices, options)?;
             Ok(Voice::Piper { workers, facts })
         });
-        let (voice, problem) = match voice {
-            Ok(voice) => (Some(voice), None),
-            Err(problem) => (fallback_voice(), Some(problem)),
-        };
-        let voice_in_use = match &voice {
-            Some(Voice::Piper { .. }) => format!("Piper {} with espeak-ng", Part::Voice.version()),
-            Some(Voice::Flite) => "flite".to_owned(),
-            Some(Voice::Espeak) => "espeak-ng".to_owned(),
-            None => "nothing speaks".to_owned(),
-        };
-        report(Part::Voice, problem, voice_in_use);
-        let mouth = Mouth::new(voice, options.clips_bytes, cores());
+        let fallback = fallback_voice();
+        let instead = fallback.as_ref().map_or("nothing speaks", Voice::program);
+        let in_use = |_: &Voice| format!("{} with espeak-ng", name(Part::Voice, "Piper"));
+        let voice = parts.settle(Part::Voice, voice, in_use, instead).or(fallback);
 
         Self {
             ears,
-            mouth,
+            mouth: Mouth::new(voice, options.clips_bytes, cores(), options.speaking_limit_ms),
             silero,
             judge,
-            parts,
-            capacity: options.capacity.unwrap_or(1),
+            parts: parts.0,
+            costs,
+            capacity: options.capacity.unwrap_or_else(|| costs.conversations(cores())),
         }
     }
 
     /// What each part is, for `carillon doctor`.
     pub fn parts(&self) -> &[PartReport] {
         &self.parts
+    }
+
+    /// What hearing and speaking cost on this machine; [`SpeechKit::capacity`] follows from it.
+    pub fn costs(&self) -> Costs {
+        self.costs
+    }
+}
+
+#[derive(Default)]
+struct Parts(Vec<PartReport>);
+
+impl Parts {
+    /// Notes what became of a part, and gives it on if it is there.
+    fn settle<T>(
+        &mut self,
+        part: Part,
+        loaded: Result<T, ModelProblem>,
+        in_use: impl Fn(&T) -> String,
+        instead: &str,
+    ) -> Option<T> {
+        let (in_use, problem, loaded) = match loaded {
+            Ok(loaded) => (in_use(&loaded), None, Some(loaded)),
+            Err(problem) => (instead.to_owned(), Some(problem), None),
+        };
+        if let Some(problem) = problem.as_ref().filter(|problem| **problem != ModelProblem::TurnedOff) {
+            tracing::warn!(part = part.name(), %problem, in_use, "a part of the speech falls back");
+        }
+        self.0.push(PartReport { part, problem, in_use });
+        loaded
     }
 }
 

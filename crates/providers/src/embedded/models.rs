@@ -116,6 +116,9 @@ pub enum ModelProblem {
     /// The file is the right one and yet cannot be understood.
     #[error("{0}")]
     Malformed(&'static str),
+    /// A program that the part needs is not on the path.
+    #[error("`{0}` is not installed; run `scripts/setup`, or install the package of that name")]
+    NotInstalled(&'static str),
     /// Settings turn it off.
     #[error("turned off by the settings")]
     TurnedOff,

@@ -13,13 +13,11 @@ use carillon_interfaces::speech::{
     SAMPLE_RATE_HZ, SpeakRequest, SpeechError, SpokenSound, TextToSpeech, VoiceDescription,
 };
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Pieces that may wait for their listener: what is made ahead of what is played.
 const PIECES_AHEAD: usize = 2;
-/// How long a piece may wait for a free worker and be computed.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// What makes the sound.
 pub(super) enum Voice {
@@ -45,6 +43,15 @@ impl Voice {
             Voice::Espeak => "espeak-ng",
         }
     }
+
+    /// The program that makes the sound.
+    pub(super) fn program(&self) -> &'static str {
+        match self {
+            Voice::Piper { .. } => "Piper",
+            Voice::Flite => "flite",
+            Voice::Espeak => "espeak-ng",
+        }
+    }
 }
 
 /// The embedded voice; `voice` is `None` where nothing here can speak.
@@ -57,16 +64,18 @@ struct Inner {
     clips: Clips,
     /// Programs that run at once: each takes a core for a moment.
     programs: Semaphore,
+    limit_ms: u64,
 }
 
 impl Mouth {
-    /// A mouth with a voice, that keeps so many bytes of what it said.
-    pub(super) fn new(voice: Option<Voice>, clips_bytes: usize, programs_at_once: usize) -> Self {
+    /// A mouth with a voice, that keeps so many bytes of what it said. A piece may wait and take so long.
+    pub(super) fn new(voice: Option<Voice>, clips_bytes: usize, programs_at_once: usize, limit_ms: u64) -> Self {
         Self {
             inner: Arc::new(Inner {
                 voice,
                 clips: Clips::new(clips_bytes),
                 programs: Semaphore::new(programs_at_once.max(1)),
+                limit_ms,
             }),
         }
     }
@@ -186,16 +195,18 @@ impl Inner {
             if answer.is_closed() {
                 return;
             }
+            let began = Instant::now();
             let sound = piper
                 .say(&phonemes, speed_percent)
                 .map(|sound| loudness::finish(Resampler::new(rate_hz, SAMPLE_RATE_HZ).apply(&sound), pause_ms));
+            metrics::histogram!("carillon_speech_synthesise_seconds").record(began.elapsed().as_secs_f64());
             let _ = answer.send(sound);
         };
         workers.submit(urgency, job).map_err(|_| SpeechError::Busy)?;
-        match tokio::time::timeout(TIME_LIMIT, made).await {
+        match tokio::time::timeout(Duration::from_millis(self.limit_ms), made).await {
             Ok(Ok(sound)) => sound.map_err(SpeechError::Provider),
             Ok(Err(_)) => Err(SpeechError::Provider("the voice broke off".to_owned())),
-            Err(_) => Err(SpeechError::TimedOut(TIME_LIMIT.as_millis() as u64)),
+            Err(_) => Err(SpeechError::TimedOut(self.limit_ms)),
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// How long a program may take for one piece of text.
-const TIME_LIMIT: Duration = Duration::from_secs(5);
+const TIME_LIMIT: Duration = Duration::from_secs(8);
 /// The most that is read of what a program says: a piece of 180 letters is well under a minute of sound.
 const OUTPUT_BYTES_MAX: usize = 16 << 20;
 

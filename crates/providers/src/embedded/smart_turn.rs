@@ -13,8 +13,6 @@ use ort::value::Tensor;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// A judgement that comes later than this is of no use: silence has decided by then.
-const TIME_LIMIT: Duration = Duration::from_millis(800);
 /// Samples that are looked at, at the telephone's rate.
 const SPAN_HEARD: usize = SPAN * SAMPLE_RATE_HZ as usize / RATE_HZ as usize;
 
@@ -62,12 +60,13 @@ impl SmartTurn {
 /// The judge that calls ask.
 pub(super) struct Judge {
     workers: Workers<SmartTurn>,
+    limit_ms: u64,
 }
 
 impl Judge {
-    /// A judge with a thread for each model.
-    pub(super) fn with(workers: Workers<SmartTurn>) -> Self {
-        Self { workers }
+    /// A judge with a thread for each model; a judgement may wait and take so long.
+    pub(super) fn with(workers: Workers<SmartTurn>, limit_ms: u64) -> Self {
+        Self { workers, limit_ms }
     }
 }
 
@@ -81,10 +80,10 @@ impl TurnJudge for Judge {
             }
         };
         self.workers.submit(Urgency::Now, job).map_err(|_| SpeechError::Busy)?;
-        match tokio::time::timeout(TIME_LIMIT, judged).await {
+        match tokio::time::timeout(Duration::from_millis(self.limit_ms), judged).await {
             Ok(Ok(judged)) => judged.map_err(SpeechError::Provider),
             Ok(Err(_)) => Err(SpeechError::Provider("the judge of turns broke off".to_owned())),
-            Err(_) => Err(SpeechError::TimedOut(TIME_LIMIT.as_millis() as u64)),
+            Err(_) => Err(SpeechError::TimedOut(self.limit_ms)),
         }
     }
 }
