@@ -129,7 +129,10 @@ async fn smart_turn_knows_a_finished_sentence_from_one_that_goes_on() {
             took += began.elapsed();
         }
     }
-    say_measured(&format!("over {over:?}, going on {going_on:?}, {:?} a judgement", took / 3));
+    say_measured(&format!(
+        "over {over:?}, going on {going_on:?}, {:?} a judgement",
+        took / 6
+    ));
     let mean = |judged: &[f32]| judged.iter().sum::<f32>() / judged.len() as f32;
     assert!(mean(&over) > 0.7, "{over:?}");
     assert!(mean(&going_on) < 0.5, "{going_on:?}");
