@@ -45,3 +45,30 @@ pub fn extract(values: &Map<String, Value>, schema: &[ExtractionField]) -> Map<S
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn fields_are_filled_by_name_and_type() {
+        let values = json!({
+            "appointment_date": "2026-03-03T10:00:00+00:00", "party": "4", "coming": true, "comment": "fine", "empty": null
+        });
+        let schema: Vec<ExtractionField> = serde_json::from_value(json!([
+            {"name": "Appointment Date", "type": "date"},
+            {"name": "party", "type": "number"},
+            {"name": "coming", "type": "text"},
+            {"name": "comment", "type": "number"},
+            {"name": "missing"},
+            {"name": "empty", "type": "text"}
+        ]))
+        .expect("a schema");
+        let found = extract(values.as_object().expect("an object"), &schema);
+        assert_eq!(
+            Value::Object(found),
+            json!({"Appointment Date": "2026-03-03", "party": 4, "coming": "yes"})
+        );
+    }
+}

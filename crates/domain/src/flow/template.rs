@@ -265,6 +265,10 @@ fn tidy(text: &str) -> String {
     for stop in [",", ".", "!", "?", ";", ":"] {
         line = line.replace(&format!(" {stop}"), stop);
     }
+    // "At ten a.m.", and then the sentence's own stop.
+    for half in ["a.m.", "p.m."] {
+        line = line.replace(&format!("{half}."), half);
+    }
     if line.chars().count() > TEXT_CHARS_MAX {
         line = line.chars().take(TEXT_CHARS_MAX).collect();
     }
@@ -346,4 +350,118 @@ fn amount(value: &Value, currency: Option<&str>) -> Option<Value> {
         .or_else(|| value.as_str()?.trim().replace(',', "").parse().ok())?;
     let minor = super::english::minor_units(units, code)?;
     Some(json!({"minor": minor, "currency": code}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::grammar::speech;
+    use crate::language::Language;
+
+    fn render(source: &str) -> Rendered {
+        let variables = json!({
+            "name": "Anna", "count": 3, "amount": {"minor": 1250, "currency": "USD"}, "day": "2026-03-03", "at": "17:00", "code": "4270",
+            "many": ["a", "b", "c"], "yes": true, "nothing": null
+        });
+        let templates = Templates::new(speech(&Language::english()).expect("English"));
+        templates.render(source, variables.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn values_are_spoken_in_templates() {
+        let rows = [
+            ("Hello {{ name }}!", "Hello Anna!"),
+            ("{{ amount }}", "twelve dollars and fifty cents"),
+            ("{{ amount | spoken }}", "twelve dollars and fifty cents"),
+            ("on {{ day }} at {{ at }}", "on Tuesday the third of March at five p.m."),
+            ("{{ code | spoken_digits }}", "four two seven zero"),
+            ("{{ code | spoken(as='digits') }}", "four two seven zero"),
+            (
+                "{{ 12.5 | spoken_amount(currency='EUR') }}",
+                "twelve euros and fifty cents",
+            ),
+            ("the {{ count | ordinal }}", "the third"),
+            ("{{ many | spoken }}", "a, b and c"),
+            ("{% if yes %}Good{% else %}Bad{% endif %} .", "Good."),
+            (
+                "{% for one in many %}{{ one }}{% if not loop.last %}, {% endif %}{% endfor %}",
+                "a, b, c",
+            ),
+            ("{{ nothing }}Hello", "Hello"),
+            ("{{ nobody | default('you') }}", "you"),
+            ("  two\n lines ", "two lines"),
+            ("?!", ""),
+        ];
+        for (source, expected) in rows {
+            assert_eq!(render(source).text, expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_rendered_falls_back_to_its_words_and_a_note() {
+        let rows = [
+            ("Hello {{ nobody }}!", "Hello!"),
+            ("Hello {{ nobody.name.first }}!", "Hello!"),
+            ("Hello {{ name | shout }}!", "Hello!"),
+            ("Hello {{ name", "Hello"),
+            ("{% set x = 1 %}Hello", "Hello"),
+            ("{% include 'file' %}Hello", "Hello"),
+            (
+                "Hello {% for a in many %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",
+                "Hello x",
+            ),
+            ("Hi {{ name | spoken(as='song') }}", "Hi"),
+        ];
+        for (source, expected) in rows {
+            let rendered = render(source);
+            assert_eq!(rendered.text, expected, "{source}");
+            assert!(!rendered.notes.is_empty(), "{source}");
+        }
+    }
+
+    #[test]
+    fn work_and_length_are_bounded() {
+        let loops = "{% for a in many %}".repeat(12) + "x" + &"{% endfor %}".repeat(12);
+        assert!(
+            render(&loops).notes.iter().any(|note| note.contains("fuel")),
+            "{:?}",
+            render(&loops).notes
+        );
+        assert!(render("{{ 'word ' * 20000 }}").text.chars().count() <= TEXT_CHARS_MAX);
+        assert!(!render(&"a".repeat(SOURCE_BYTES_MAX + 1)).notes.is_empty());
+        assert!(!render(&("{{".to_owned() + &"(".repeat(3000) + "}}")).notes.is_empty());
+    }
+
+    #[test]
+    fn what_a_call_carries_is_read_as_its_type() {
+        let rows = [
+            (json!("1,250"), VariableType::Number, Some(json!(1250))),
+            (json!("old"), VariableType::Number, None),
+            (json!("yes"), VariableType::YesNo, Some(json!(true))),
+            (
+                json!(12.5),
+                VariableType::Amount,
+                Some(json!({"minor": 1250, "currency": "USD"})),
+            ),
+            (
+                json!("12.50"),
+                VariableType::Amount,
+                Some(json!({"minor": 1250, "currency": "USD"})),
+            ),
+            (json!("2026-03-03"), VariableType::Date, Some(json!("2026-03-03"))),
+            (json!("soon"), VariableType::Date, None),
+            (json!("9:30"), VariableType::Time, None),
+            (json!("09:30"), VariableType::Time, Some(json!("09:30"))),
+            (
+                json!("2026-03-03T10:00:00+00:00"),
+                VariableType::DateTime,
+                Some(json!("2026-03-03T10:00:00+00:00")),
+            ),
+            (json!(42), VariableType::Text, Some(json!("42"))),
+            (json!("00 42"), VariableType::Digits, Some(json!("0042"))),
+        ];
+        for (value, kind, expected) in rows {
+            assert_eq!(as_type(&value, kind, Some("USD")), expected, "{value} {kind:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Patterns over words, for intents. A pattern is words parted by spaces:
 //! `a|b` is either; `go_on` is two words in a row; `~` lets up to two words stand between, `~~` up to five; `^` is the
-//! beginning, `$` the end; `@name` is a class of words. Recognisers lose words, so patterns name only those that matter.
+//! beginning, `$` the end (also as one of several: `please|$`); `@name` is a class of words. Recognisers lose words, so patterns name only those that matter.
 
 /// One part of a pattern.
 #[derive(Clone, Debug)]
@@ -66,6 +66,9 @@ fn matches(parts: &[Part], words: &[String], at: usize) -> Option<usize> {
         Part::End => (at == words.len()).then(|| matches(rest, words, at)).flatten(),
         Part::Gap(most) => (at..=(at + most).min(words.len())).find_map(|next| matches(rest, words, next)),
         Part::AnyOf(phrases) => phrases.iter().find_map(|phrase| {
+            if phrase.as_slice() == ["$"] {
+                return (at == words.len()).then(|| matches(rest, words, at)).flatten();
+            }
             let here = words.get(at..)?;
             let fits = here.len() >= phrase.len() && here.iter().zip(phrase).all(|(word, wanted)| word == wanted);
             fits.then(|| matches(rest, words, at + phrase.len())).flatten()
@@ -86,6 +89,8 @@ mod tests {
             ("stop|quit ~ calling", "stop it at once and begin calling", false),
             ("^ wait $", "wait", true),
             ("^ wait $", "wait no", false),
+            ("human ~ please|$", "a human", true),
+            ("human ~ please|$", "a human being of the old kind", false),
             ("call ~ @day", "call me next week", true),
             ("call ~ @day", "call me on monday", true),
             ("call ~ @day", "call me john", false),

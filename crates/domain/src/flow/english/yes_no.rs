@@ -95,6 +95,12 @@ const YES: &[(&str, u8)] = &[
     ("count me in", 92),
     ("confirmed", 90),
     ("i confirm", 92),
+    ("agreed", 90),
+    ("accepted", 85),
+    ("approved", 85),
+    ("makes sense", 75),
+    ("you are not wrong", 85),
+    ("not wrong", 82),
     ("confirm", 85),
 ];
 
@@ -176,6 +182,12 @@ const NO: &[(&str, u8)] = &[
     ("cancel it", 72),
     ("we do not", 85),
     ("we can not", 85),
+    ("not happening", 90),
+    ("negatory", 85),
+    ("invalid", 75),
+    ("no chance", 92),
+    ("prefer not", 88),
+    ("i would prefer not", 92),
     ("not sure", 0),
     ("no idea", 0),
 ];
@@ -231,6 +243,10 @@ fn of_words(words: &[String]) -> Result<Understood, NotUnderstood> {
         match longest(rest) {
             // "That is not right": what follows a "not" is denied by it.
             Some((length, true, _)) if at > 0 && words.get(at - 1).is_some_and(|word| word == "not") => at += length,
+            // "I would really not": a yes that is only a beginning.
+            Some((length, true, confidence)) if confidence <= WEAK_PERCENT && denies_soon(words, at + length) => {
+                at += length
+            }
             Some((length, yes, confidence)) => {
                 votes.push((at, yes, confidence));
                 at += length;
@@ -248,12 +264,21 @@ fn of_words(words: &[String]) -> Result<Understood, NotUnderstood> {
         .map(|(_, _, confidence)| *confidence)
         .max();
     let mut confidence = best.unwrap_or(first_confidence);
+    let strongest = |wanted: bool| {
+        let side = votes.iter().filter(|(_, yes, _)| *yes == wanted);
+        side.map(|(_, _, confidence)| *confidence).max().unwrap_or(0)
+    };
+    let (yes, no) = (strongest(true), strongest(false));
+    if !agree && no >= yes + 15 && !has(words, "but") {
+        return Ok(Understood::with_confidence(Answer::YesNo(false), 72));
+    }
     if !agree {
         // "Yes, I do not mind" begins with its answer; two that contradict each other later on are no answer.
-        let plain = matches!(
-            words.get(first_at).map(String::as_str),
-            Some("yes" | "yeah" | "yep" | "no" | "nope")
-        );
+        let plain = !has(words, "but")
+            && matches!(
+                words.get(first_at).map(String::as_str),
+                Some("yes" | "yeah" | "yep" | "no" | "nope")
+            );
         if !plain || first_at > 0 {
             return Err(NotUnderstood::Ambiguous(vec!["yes".to_owned(), "no".to_owned()]));
         }
@@ -269,7 +294,27 @@ fn of_words(words: &[String]) -> Result<Understood, NotUnderstood> {
     Ok(Understood::with_confidence(Answer::YesNo(first), confidence))
 }
 
+/// Up to this a yes is a beginning such as "I would", which what follows may turn round.
+const WEAK_PERCENT: u8 = 80;
+
+fn denies_soon(words: &[String], from: usize) -> bool {
+    words.iter().skip(from).take(2).any(|word| word == "not")
+}
+
 fn longest(words: &[String]) -> Option<(usize, bool, u8)> {
+    exact(words).or_else(|| misheard(words.first()?))
+}
+
+/// A long word with a letter or two wrong ("affirmitive", "absolutly").
+fn misheard(word: &str) -> Option<(usize, bool, u8)> {
+    let long = |phrase: &str| phrase.len() >= 7 && !phrase.contains(' ');
+    let near = |phrase: &str| long(phrase) && word.len() >= 7 && super::words::distance(word, phrase) == 1;
+    let yes = YES.iter().filter(|(phrase, _)| near(phrase)).map(|_| true);
+    let no = NO.iter().filter(|(phrase, _)| near(phrase)).map(|_| false);
+    yes.chain(no).next().map(|yes| (1, yes, 72))
+}
+
+fn exact(words: &[String]) -> Option<(usize, bool, u8)> {
     let begins = |phrase: &str| {
         let needed: Vec<&str> = phrase.split(' ').collect();
         let fits = words.len() >= needed.len() && words.iter().zip(&needed).all(|(word, wanted)| word == wanted);
@@ -312,6 +357,10 @@ mod tests {
             ("mhm", Some(true)),
             ("I can't make it", Some(false)),
             ("I'm afraid not", Some(false)),
+            ("I would prefer not", Some(false)),
+            ("I am saying no", Some(false)),
+            ("yes but I can't", None),
+            ("absolutly", Some(true)),
             ("maybe", None),
             ("I don't know", None),
             ("not sure", None),

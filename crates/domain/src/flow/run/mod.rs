@@ -217,7 +217,13 @@ impl FlowRun {
     fn take_defaults(&mut self) {
         let flow = Arc::clone(&self.flow);
         for (name, variable) in &flow.variables {
-            let given = self.variables.get(name).filter(|value| !value.is_null()).cloned();
+            let carried = self.variables.get(name).filter(|value| !value.is_null()).cloned();
+            // What is known of the call comes before a default.
+            let given = carried.or_else(|| match name.as_str() {
+                "callee_name" => self.context.callee_name.clone().map(Value::String),
+                "company" => self.context.company.clone().map(Value::String),
+                _ => None,
+            });
             let typed = given
                 .as_ref()
                 .and_then(|value| as_type(value, variable.kind, variable.currency.as_deref()));
