@@ -20,7 +20,22 @@ fn folder() -> PathBuf {
     root.expect("the test's crate lies in the workspace").join("tests/sipp")
 }
 
-/// SIPp playing one scenario for one call.
+/// How SIPp plays a scenario.
+pub struct Setting<'a> {
+    /// File below `tests/sipp`, without its ending.
+    pub scenario: &'a str,
+    pub transport: Transport,
+    /// Calls that it takes before it ends.
+    pub calls: u32,
+    /// After these seconds SIPp gives up by itself.
+    pub timeout_s: u32,
+    /// Where it runs, and finds the RTP packets that a scenario plays.
+    pub folder: Option<&'a Path>,
+    /// Draws a port that is free for UDP and TCP, and so is the one two after it.
+    pub free_port: fn() -> u16,
+}
+
+/// SIPp playing one scenario.
 pub struct Sipp {
     child: Child,
     pub addr: SocketAddr,
@@ -29,71 +44,82 @@ pub struct Sipp {
 
 impl Sipp {
     /// Starts SIPp as the called side and waits until its socket is there.
-    pub async fn answer_with(scenario: &str, transport: Transport, calls: u32) -> Self {
+    pub async fn start(setting: Setting<'_>) -> Self {
+        let Setting {
+            scenario, transport, ..
+        } = setting;
         let file = folder().join(format!("{scenario}.xml"));
         assert!(file.exists(), "{} is missing", file.display());
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let port = free_port();
-            let media = free_port();
+        for _ in 0..5 {
+            let port = (setting.free_port)();
             let mut command = Command::new("sipp");
+            if let Some(folder) = setting.folder {
+                command.current_dir(folder);
+            }
             command
                 .arg("-sf")
                 .arg(&file)
-                .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-mp", &media.to_string()])
+                .args(["-i", "127.0.0.1", "-p", &port.to_string()])
+                .args(["-mi", "127.0.0.1", "-mp", &(port + 2).to_string()])
                 .args(["-t", if transport == Transport::Tcp { "t1" } else { "u1" }])
-                .args([
-                    "-m",
-                    &calls.to_string(),
-                    "-nostdin",
-                    "-timeout",
-                    "15s",
-                    "-timeout_error",
-                    "-trace_err",
-                ])
-                .args(["-error_file", "/dev/stderr"])
+                .args(["-m", &setting.calls.to_string(), "-nostdin"])
+                .args(["-timeout", &format!("{}s", setting.timeout_s), "-timeout_error"])
+                .args(["-trace_err", "-error_file", "/dev/stderr"])
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
                 .kill_on_drop(true);
-            let mut child = command.spawn().expect("Debian's sip-tester provides sipp");
+            let mut child = command
+                .spawn()
+                .expect("Debian's sip-tester provides sipp; scripts/setup installs it");
             let deadline = Instant::now() + Duration::from_secs(5);
-            while Instant::now() < deadline {
+            while Instant::now() < deadline && child.try_wait().expect("a child's state").is_none() {
                 if is_bound(port, transport) {
-                    let addr = SocketAddr::from(([127, 0, 0, 1], port));
                     return Self {
                         child,
-                        addr,
+                        addr: SocketAddr::from(([127, 0, 0, 1], port)),
                         name: scenario.to_owned(),
                     };
                 }
-                if child.try_wait().unwrap().is_some() {
-                    break;
-                }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            assert!(attempts < 5, "SIPp does not start with {scenario}");
         }
+        panic!("SIPp does not start with {scenario}");
     }
 
-    /// Waits for SIPp's verdict.
-    pub async fn finish(mut self) {
-        let mut stderr = self.child.stderr.take().unwrap();
+    /// Starts SIPp with a scenario that needs nothing.
+    pub async fn answer_with(scenario: &str, transport: Transport, calls: u32) -> Self {
+        Self::start(Setting {
+            scenario,
+            transport,
+            calls,
+            timeout_s: 15,
+            folder: None,
+            free_port,
+        })
+        .await
+    }
+
+    /// Waits for SIPp's verdict, at most this long. `Err`: what it complains of.
+    pub async fn verdict(mut self, within: Duration) -> Result<(), String> {
+        let mut stderr = self.child.stderr.take().ok_or("SIPp has no output")?;
         let mut errors = String::new();
-        let verdict = tokio::time::timeout(VERDICT_WITHIN, async {
+        let ended = tokio::time::timeout(within, async {
             let _ = stderr.read_to_string(&mut errors).await;
             self.child.wait().await
         });
-        let status = verdict
+        match ended.await {
+            Err(_) => Err(format!("SIPp still waits in {}: {errors}", self.name)),
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(status) => Err(format!("SIPp is not content with {}: {status:?}\n{errors}", self.name)),
+        }
+    }
+
+    /// Waits for SIPp's verdict, which must be good.
+    pub async fn finish(self) {
+        self.verdict(VERDICT_WITHIN)
             .await
-            .unwrap_or_else(|_| panic!("SIPp never ended {}", self.name))
-            .unwrap();
-        assert!(
-            status.success(),
-            "SIPp is not content with {}: {status}\n{errors}",
-            self.name
-        );
+            .unwrap_or_else(|complaint| panic!("{complaint}"));
     }
 }
 
@@ -108,14 +134,17 @@ pub fn free_port() -> u16 {
 }
 
 /// Whether somebody is bound to a loopback port, by the kernel's tables: asking so disturbs nobody.
-fn is_bound(port: u16, transport: Transport) -> bool {
+pub fn is_bound(port: u16, transport: Transport) -> bool {
     let (table, state) = match transport {
         Transport::Udp => ("/proc/net/udp", "07"),
         Transport::Tcp => ("/proc/net/tcp", "0A"),
     };
-    let wanted = format!("0100007F:{port:04X}");
+    let wanted = [format!("0100007F:{port:04X}"), format!("00000000:{port:04X}")];
     std::fs::read_to_string(table).unwrap_or_default().lines().any(|line| {
         let mut fields = line.split_whitespace().skip(1);
-        fields.next() == Some(&wanted) && fields.nth(1) == Some(state)
+        fields
+            .next()
+            .is_some_and(|local| wanted.iter().any(|wanted| wanted == local))
+            && fields.nth(1) == Some(state)
     })
 }

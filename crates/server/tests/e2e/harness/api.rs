@@ -148,7 +148,7 @@ impl Api {
     pub(crate) async fn trunk(&self, name: &str, to: &TrunkTo) -> String {
         let (username, password) = to.credentials.unwrap_or_default();
         let mut trunk = json!({
-            "name": name, "host": to.addr.ip().to_string(), "port": to.addr.port(), "transport": to.transport.as_str(),
+            "name": name, "host": to.addr.ip().to_string(), "port": to.addr.port(), "transport": to.transport,
             "caller_ids": ["+911140000001"], "codecs": ["pcmu", "pcma"], "lines": 200,
             "calls_per_second": to.calls_per_second,
         });
