@@ -57,8 +57,8 @@ struct CallTask {
     writing: Option<BoxFuture<'static, (Call, Result<(), CommitError>)>>,
     being_written: Option<CallState>,
     write_pause: Option<Instant>,
-    /// Our wish to hang up is written then, if the leg has not ended.
-    wish_written_at: Option<Instant>,
+    /// A state that mostly passes at once is written then, if it has not passed.
+    settles_at: Option<Instant>,
     orphan: Option<BoxFuture<'static, bool>>,
     /// The sound is being closed: its recording is what the work after a call waits for.
     releasing: Option<BoxFuture<'static, MediaSummary>>,
@@ -67,9 +67,10 @@ struct CallTask {
 }
 
 const WRITE_RETRY: Duration = Duration::from_millis(250);
-/// A leg mostly ends this soon after we hang up. Then its end is written, and not our wish before it: one durable write
-/// of a call less.
-const HANG_UP_SETTLES: Duration = Duration::from_millis(20);
+/// A leg mostly ends this soon after we hang up, and a call without much to do after it is closed this soon after its leg
+/// ended. Then only what comes of it is written: one durable write of a call less. A crash before that finds the call as it
+/// was before the end, and ends a leg that may be gone already.
+const SETTLES: Duration = Duration::from_millis(20);
 
 impl App {
     pub(crate) fn spawn_call(&self, call: Call, start: TaskStart) {
@@ -108,7 +109,7 @@ impl CallTask {
             writing: None,
             being_written: None,
             write_pause: None,
-            wish_written_at: None,
+            settles_at: None,
             orphan: None,
             releasing: None,
             media_open: false,
@@ -179,7 +180,7 @@ impl CallTask {
             .call
             .deadline
             .map(|deadline| Instant::now() + deadline.since(self.app.now()));
-        [deadline, self.write_pause, self.wish_written_at]
+        [deadline, self.write_pause, self.settles_at]
             .into_iter()
             .flatten()
             .min()
@@ -343,8 +344,9 @@ impl CallTask {
     /// Feeds the rules and does at once what they want at once.
     async fn feed(&mut self, input: CallInput) {
         let step = self.call.handle(self.app.now(), input);
-        if step.call.state == CallState::HangingUp && self.call.state != CallState::HangingUp {
-            self.wish_written_at = Some(Instant::now() + HANG_UP_SETTLES);
+        let settles = matches!(step.call.state, CallState::HangingUp | CallState::PostCall);
+        if settles && step.call.state != self.call.state {
+            self.settles_at = Some(Instant::now() + SETTLES);
         }
         self.call = step.call;
         for effect in step.effects {
@@ -362,7 +364,7 @@ impl CallTask {
             }
             Effect::ReleaseMedia(_) => self.releasing = Some(self.release_media().boxed()),
             Effect::EndOrphan(_) => self.orphan = Some(self.end_orphan().boxed()),
-            // These wait for the commit: see `on_stored`. `PlaceCall` is never one of this task's own.
+            // These wait for the commit: see `on_stored` and `App::close`. `PlaceCall` is never one of this task's own.
             Effect::WakeRunner | Effect::WakeWebhooks | Effect::PlaceCall(_) => {}
         }
     }
@@ -410,9 +412,9 @@ impl CallTask {
     fn begin_write(&mut self) {
         let now = Instant::now();
         self.write_pause = self.write_pause.filter(|until| now < *until);
-        let hanging_up = self.call.state == CallState::HangingUp;
-        self.wish_written_at = self.wish_written_at.filter(|at| hanging_up && now < *at);
-        let paused = self.write_pause.or(self.wish_written_at).is_some();
+        let settles = matches!(self.call.state, CallState::HangingUp | CallState::PostCall);
+        self.settles_at = self.settles_at.filter(|at| settles && now < *at);
+        let paused = self.write_pause.or(self.settles_at).is_some();
         if self.writing.is_some() || paused || self.call == self.stored {
             return;
         }
@@ -448,14 +450,12 @@ impl CallTask {
                     }
                     Some(CallState::Closed) => {
                         self.call = self.stored.clone();
-                        self.app.perform(Effect::WakeWebhooks, &self.call);
-                        self.app.perform(Effect::WakeRunner, &self.call);
                         self.app.pass(Failpoint::CallClosed).await;
                     }
                     _ => {}
                 }
                 if written.is_some_and(|state| !state.is_live()) {
-                    self.app.perform(Effect::WakeRunner, &self.call);
+                    self.app.line_freed();
                 }
             }
             Err(error) => {

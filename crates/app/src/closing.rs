@@ -7,25 +7,40 @@ use carillon_domain::do_not_call::{DoNotCallEntry, DoNotCallScope};
 use carillon_domain::ids::DeliveryId;
 use carillon_domain::record::RecordState;
 use carillon_domain::time::UnixMicros;
-use carillon_domain::transition::{Change, Transition};
+use carillon_domain::transition::{Change, Effect, Transition};
 use carillon_domain::trunk::{Transport, Trunk};
 use carillon_domain::webhook::{Delivery, DeliveryState};
 use carillon_interfaces::event_renderer::{Fact, RenderContext};
 use carillon_interfaces::store::{CommitError, StoreError};
 
 impl App {
-    /// Writes a closed call with everything that follows from it, or nothing. Returns the call as stored.
+    /// Writes a closed call with everything that follows from it, or nothing. Returns the call as stored. Wakes those who
+    /// have something to do now.
     pub(crate) async fn close(&self, mut call: Call) -> (Call, Result<(), CommitError>) {
         let now = self.now();
         match self.closing_transition(&mut call, now).await {
             Ok(transition) => {
+                let follows = Follows::of(&transition);
                 let result = self.commit(transition).await;
                 if result.is_ok() {
                     count_outcome(&call);
+                    self.wake_after_close(follows, &call);
                 }
                 (committed(call), result)
             }
             Err(error) => (call, Err(error.into())),
+        }
+    }
+
+    fn wake_after_close(&self, follows: Follows, call: &Call) {
+        if follows.deliveries {
+            self.perform(Effect::WakeWebhooks, call);
+        }
+        self.line_freed();
+        if let Some(due_at) = follows.record_due_at
+            && self.inner.runner_plan.record_waits(due_at)
+        {
+            self.perform(Effect::WakeRunner, call);
         }
     }
 
@@ -99,6 +114,27 @@ impl App {
             }
         }
         Ok(deliveries)
+    }
+}
+
+/// For whom the end of a call is the beginning of something.
+struct Follows {
+    deliveries: bool,
+    /// The record waits for its next attempt.
+    record_due_at: Option<UnixMicros>,
+}
+
+impl Follows {
+    fn of(transition: &Transition) -> Self {
+        let is_delivery = |change: &Change| matches!(change, Change::PutDelivery(_));
+        let due_at = |change: &Change| match change {
+            Change::PutRecord(record) => record.due_at(),
+            _ => None,
+        };
+        Self {
+            deliveries: transition.changes.iter().any(is_delivery),
+            record_due_at: transition.changes.iter().find_map(due_at),
+        }
     }
 }
 

@@ -6,6 +6,13 @@ use carillon_domain::call::Call;
 use carillon_domain::transition::Effect;
 
 impl App {
+    /// A call gave its line back: the runner looks if it waits for one.
+    pub(crate) fn line_freed(&self) {
+        if self.inner.runner_plan.line_freed() {
+            self.inner.wake_runner.notify_one();
+        }
+    }
+
     /// Performs an effect of a transition of `call`. Effects on sound and signalling are the call task's own, which
     /// performs them through [`crate::call_task`]; the others are wake-ups and new tasks.
     pub(crate) fn perform(&self, effect: Effect, call: &Call) {

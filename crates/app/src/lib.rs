@@ -14,6 +14,7 @@ mod library;
 mod records;
 mod removal;
 mod runner;
+mod runner_plan;
 mod sweeper;
 mod trunk_choice;
 mod trunks;
@@ -107,6 +108,7 @@ struct Inner {
     parts: Parts,
     settings: AppSettings,
     wake_runner: Notify,
+    runner_plan: runner_plan::RunnerPlan,
     wake_webhooks: Notify,
     wake_trunks: Notify,
     /// Tasks of live calls. A task removes itself when it ends.
@@ -128,6 +130,7 @@ impl App {
                 parts,
                 settings,
                 wake_runner: Notify::new(),
+                runner_plan: runner_plan::RunnerPlan::default(),
                 wake_webhooks: Notify::new(),
                 wake_trunks: Notify::new(),
                 calls: Mutex::default(),

@@ -19,8 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many waiting records are looked at beyond the free lines: some will be suppressed or put off.
-const LOOK_AHEAD: u32 = 64;
+/// How many waiting records are looked at beyond the free lines, and a quarter of those: some will be suppressed or put off.
+/// More would be read for each line that becomes free while thousands wait.
+const LOOK_AHEAD: u32 = 8;
+/// Most records looked at in one look.
+const LOOK_AT_MOST: u32 = 512;
 /// How many records of an ended campaign are closed in one commit.
 const SETTLE_BATCH: u32 = 500;
 /// The runner looks at least this often, whatever it believes about what comes next.
@@ -109,6 +112,8 @@ impl LoadedView {
 struct NextLook {
     at: Option<UnixMicros>,
     at_once: bool,
+    /// Something is due that only lacks a line.
+    wants_line: bool,
 }
 
 impl NextLook {
@@ -130,17 +135,21 @@ impl App {
         }
         while !self.inner.draining.is_cancelled() {
             let looked_at = Instant::now();
-            let sleep = match self.look(&mut rates, turn).await {
-                Ok(next) if next.at_once => Duration::ZERO,
-                Ok(next) => next
-                    .at
-                    .map_or(LONGEST_SLEEP, |at| at.since(self.now()))
-                    .min(LONGEST_SLEEP),
+            self.inner.runner_plan.begin();
+            let (sleep, wants_line) = match self.look(&mut rates, turn).await {
+                Ok(next) if next.at_once => (Duration::ZERO, next.wants_line),
+                Ok(next) => {
+                    let sleep = next.at.map_or(LONGEST_SLEEP, |at| at.since(self.now()));
+                    (sleep.min(LONGEST_SLEEP), next.wants_line)
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the runner could not read or write the store; it will look again");
-                    STORE_PAUSE
+                    (STORE_PAUSE, true)
                 }
             };
+            let now = self.now();
+            let looks_at = self.inner.runner_plan.end(now, now + sleep, wants_line);
+            let sleep = looks_at.since(now);
             turn = turn.wrapping_add(1);
             metrics::histogram!("carillon_runner_look_seconds").record(looked_at.elapsed().as_secs_f64());
             tokio::select! {
@@ -280,9 +289,11 @@ impl App {
         let closed = decide(&loaded.view(campaign), &[], now);
         if !closed.held.is_empty() {
             next.by(closed.wake_at);
+            next.wants_line |= closed.held.iter().any(|held| held.gate.is_for_a_line());
             return Ok(());
         }
-        let limit = campaign.policy.max_concurrent_calls.saturating_add(LOOK_AHEAD).min(512);
+        let free = loaded.view(campaign).free_lines();
+        let limit = free.saturating_add(free / 4 + LOOK_AHEAD).min(LOOK_AT_MOST);
         let due = store
             .due_records(campaign.workspace_id, campaign.id, now, limit)
             .await?;
@@ -314,6 +325,7 @@ impl App {
             }
         }
 
+        let dials = decision.dials.len();
         let mut calls = Vec::new();
         let mut transitions = Vec::new();
         if let (Some(agent), Some(trunk), Some(from)) = (view.agent, view.line.trunk, view.caller_id()) {
@@ -330,7 +342,13 @@ impl App {
                 transitions.push(dial_transition(campaign, capped_zones, record, &step.call, now));
                 calls.push(step.call);
             }
-            self.commit_and_place(transitions, calls, trunk, rates, lines).await;
+            if self.commit_and_place(transitions, calls, trunk, rates, lines).await {
+                // What is left is seen by the next look: it may lack a line by then, or a start.
+                let all_free_used = dials >= usize::try_from(free).unwrap_or(usize::MAX);
+                next.at_once |= dials > 0 && (!looked_at_all_due || (all_free_used && due.len() > dials));
+            } else {
+                next.by(Some(now + STORE_PAUSE));
+            }
         }
         if looked_at_all_due {
             next.by(store
@@ -341,6 +359,7 @@ impl App {
         Ok(())
     }
 
+    /// Returns whether all were committed.
     async fn commit_and_place(
         &self,
         transitions: Vec<Transition>,
@@ -348,10 +367,11 @@ impl App {
         trunk: &Trunk,
         rates: &mut BTreeMap<TrunkId, StartRate>,
         lines: &mut LinesInUse,
-    ) {
+    ) -> bool {
         if transitions.is_empty() {
-            return;
+            return true;
         }
+        let mut all = true;
         let results = self.inner.parts.store.commit_many(transitions).await;
         for (call, result) in calls.into_iter().zip(results) {
             match result {
@@ -361,9 +381,13 @@ impl App {
                     let call = committed(call);
                     self.perform(Effect::PlaceCall(call.id), &call);
                 }
-                Err(error) => tracing::info!(call = %call.id, %error, "a call was not committed, so it is not dialled"),
+                Err(error) => {
+                    all = false;
+                    tracing::info!(call = %call.id, %error, "a call was not committed, so it is not dialled");
+                }
             }
         }
+        all
     }
 
     /// What a decision about these records needs.
@@ -466,6 +490,7 @@ impl App {
             let in_use = |map: &BTreeMap<TrunkId, u32>| map.get(&trunk.id).copied().unwrap_or(0);
             let workspace_live = lines.workspaces.get(&workspace.id).copied().unwrap_or(0);
             if in_use(&lines.trunks) >= trunk.lines || workspace_live >= workspace.max_concurrent_calls {
+                next.wants_line = true;
                 continue;
             }
             let rate = rates.entry(trunk.id).or_default();
@@ -481,8 +506,12 @@ impl App {
                 },
             );
             let transition = Transition::new(workspace.id).with(Change::PutCall(Box::new(step.call.clone())));
-            self.commit_and_place(vec![transition], vec![step.call], trunk, rates, lines)
-                .await;
+            if !self
+                .commit_and_place(vec![transition], vec![step.call], trunk, rates, lines)
+                .await
+            {
+                next.by(Some(now + STORE_PAUSE));
+            }
         }
         Ok(())
     }
@@ -494,12 +523,8 @@ impl App {
             return;
         }
         let (closed, result) = self.close(step.call).await;
-        match result {
-            Ok(()) => {
-                self.perform(Effect::WakeWebhooks, &closed);
-                self.perform(Effect::WakeRunner, &closed);
-            }
-            Err(error) => tracing::info!(call = %closed.id, %error, "a queued call could not be closed yet"),
+        if let Err(error) = result {
+            tracing::info!(call = %closed.id, %error, "a queued call could not be closed yet");
         }
     }
 }

@@ -21,6 +21,8 @@ use carillon_domain::call::CallState;
 use carillon_domain::ids::CallId;
 use carillon_domain::record::RecordStatus;
 use carillon_interfaces::failpoint::Failpoint;
+use carillon_interfaces::store::Store;
+use carillon_store::cached::CachedStore;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -214,8 +216,15 @@ async fn sudden_crash(world: &World) {
 
 fn make_app(world: &Arc<World>, life: &Arc<Life>, planted: &Arc<Planted>) -> App {
     let sound = Arc::new(Sound::new(Arc::clone(world)));
+    let disk = Disk::new(Arc::clone(world), Arc::clone(life), Arc::clone(planted));
+    // As over SQLite: what is kept in memory dies with the life. One bug is planted in what the cache does not read.
+    let store: Arc<dyn Store> = if world.has(Bug::LinesForgotten) {
+        Arc::new(disk)
+    } else {
+        Arc::new(CachedStore::new(Arc::new(disk)))
+    };
     let parts = Parts {
-        store: Arc::new(Disk::new(Arc::clone(world), Arc::clone(life), Arc::clone(planted))),
+        store,
         carrier: Arc::new(FakeCarrier::new(
             Arc::clone(world),
             Arc::clone(life),

@@ -1,9 +1,11 @@
-//! The three implementations of [`Store`]: memory (tests and the simulator), SQLite (the default) and PostgreSQL.
+//! The three implementations of [`Store`]: memory (tests and the simulator), SQLite (the default) and PostgreSQL. In front
+//! of SQLite stands [`cached`].
 //!
 //! [`open`] picks one by URL, [`migrate`](migrate::migrate) moves one. This crate alone knows SQL. The stored form of an entity is its serde form in a `doc` column;
 //! `table` says which columns stand beside it, and `migrations/` how they are indexed.
 
 mod batch;
+pub mod cached;
 mod counter;
 mod error;
 pub mod memory;
@@ -30,7 +32,10 @@ use std::sync::Arc;
 pub async fn open(url: &str, data_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::new())),
-        Some(("sqlite", path)) => Ok(Arc::new(open_sqlite(sqlite_path(path, data_dir)).await?)),
+        Some(("sqlite", path)) => {
+            let store = open_sqlite(sqlite_path(path, data_dir)).await?;
+            Ok(Arc::new(cached::CachedStore::new(Arc::new(store))))
+        }
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::PostgresStore::open(url).await?)),
         _ => Err(OpenError::UnknownUrl(redacted(url)).into()),
     }

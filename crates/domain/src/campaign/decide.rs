@@ -94,7 +94,7 @@ pub fn decide(view: &CampaignView<'_>, due: &[Record], now: UnixMicros) -> Decis
     if decision.held.iter().any(|held| !is_capacity(held.gate)) {
         return decision;
     }
-    let mut free = free_lines(view);
+    let mut free = view.free_lines();
     for record in due {
         let RecordState::Waiting(waiting) = &record.state else {
             continue;
@@ -194,30 +194,28 @@ impl CampaignView<'_> {
     pub fn caller_id(&self) -> Option<PhoneNumber> {
         caller_id(self.campaign, self.agent?, self.line.trunk?)
     }
+
+    /// How many calls may start now, for the lines that are free and the calls per second that are left.
+    pub fn free_lines(&self) -> u32 {
+        let trunk_lines = self
+            .line
+            .trunk
+            .map_or(0, |trunk| trunk.lines.saturating_sub(self.line.trunk_live));
+        let campaign_lines = self
+            .campaign
+            .policy
+            .max_concurrent_calls
+            .saturating_sub(self.campaign_live);
+        let workspace_lines = self.workspace_max.saturating_sub(self.workspace_live);
+        trunk_lines
+            .min(campaign_lines)
+            .min(workspace_lines)
+            .min(self.line.starts_allowed)
+    }
 }
 
 const fn is_capacity(gate: Gate) -> bool {
-    matches!(
-        gate,
-        Gate::CampaignConcurrency | Gate::WorkspaceConcurrency | Gate::TrunkLines | Gate::CallsPerSecond
-    )
-}
-
-pub(super) fn free_lines(view: &CampaignView<'_>) -> u32 {
-    let trunk_lines = view
-        .line
-        .trunk
-        .map_or(0, |trunk| trunk.lines.saturating_sub(view.line.trunk_live));
-    let campaign_lines = view
-        .campaign
-        .policy
-        .max_concurrent_calls
-        .saturating_sub(view.campaign_live);
-    let workspace_lines = view.workspace_max.saturating_sub(view.workspace_live);
-    trunk_lines
-        .min(campaign_lines)
-        .min(workspace_lines)
-        .min(view.line.starts_allowed)
+    gate.is_for_a_line() || matches!(gate, Gate::CallsPerSecond)
 }
 
 /// Gates of the campaign itself: status, dates, window.

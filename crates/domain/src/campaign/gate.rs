@@ -76,6 +76,14 @@ impl Gate {
         }
     }
 
+    /// Whether a line that becomes free may open it.
+    pub const fn is_for_a_line(self) -> bool {
+        matches!(
+            self,
+            Self::CampaignConcurrency | Self::WorkspaceConcurrency | Self::TrunkLines
+        )
+    }
+
     /// A sentence for people.
     pub const fn describe(self) -> &'static str {
         match self {

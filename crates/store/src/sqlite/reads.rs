@@ -40,6 +40,9 @@ enum ReadError {
 
 type Read<T> = Result<T, ReadError>;
 
+/// As many rows are read on the asking thread at most.
+const FEW: u32 = 16;
+
 impl SqliteStore {
     /// Runs `query` on a reader, off the async threads. All that it reads is of one moment.
     async fn read<T: Send + 'static>(
@@ -380,19 +383,18 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Record>, StoreError> {
         let sql = "SELECT doc FROM records WHERE workspace_id = ?1 AND campaign_id = ?2 AND due_at <= ?3
                    ORDER BY due_at, id LIMIT ?4";
-        self.read("due_records", move |db| {
+        let query = move |db: &Connection| {
+            let (workspace, campaign) = (workspace.uuid(), campaign.uuid());
             all(
                 db,
                 sql,
-                &[
-                    workspace.uuid().as_bytes(),
-                    campaign.uuid().as_bytes(),
-                    &now.micros(),
-                    &limit,
-                ],
+                &[workspace.as_bytes(), campaign.as_bytes(), &now.micros(), &limit],
             )
-        })
-        .await
+        };
+        match limit {
+            0..=FEW => self.look_up("due_records", query).await,
+            _ => self.read("due_records", query).await,
+        }
     }
 
     async fn next_due_at(
@@ -468,9 +470,9 @@ impl Store for SqliteStore {
         phones: &[PhoneNumber],
     ) -> Result<Vec<DoNotCallEntry>, StoreError> {
         match phones {
-            [phone] => {
-                self.look_up("do_not_call", |db| entries(db, workspace, std::slice::from_ref(phone)))
-                    .await
+            phones if phones.len() <= FEW as usize => {
+                let phones = sorted(phones);
+                self.look_up("do_not_call", |db| entries(db, workspace, &phones)).await
             }
             phones => {
                 let phones = sorted(phones);

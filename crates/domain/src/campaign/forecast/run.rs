@@ -4,7 +4,7 @@ use super::callees::Reaction;
 use super::{Forecast, ForecastInput, HeldRecords, NeverCalled, Slot};
 use crate::call::{Call, CallEnd, CallState, Origin, WireState};
 use crate::campaign::calling_window::{ZoneName, local_hour};
-use crate::campaign::decide::{CampaignView, LinePlan, decide, free_lines, new_call, why_not_yet};
+use crate::campaign::decide::{CampaignView, LinePlan, decide, new_call, why_not_yet};
 use crate::campaign::{Campaign, CampaignInput, Gate, after_call};
 use crate::ids::CallId;
 use crate::phone::PhoneNumber;
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
                 self.blocked_by = Some(held.gate);
                 return closed.wake_at;
             }
-            let free = usize::try_from(free_lines(&view).min(BATCH_MAX)).unwrap_or(usize::MAX);
+            let free = usize::try_from(view.free_lines().min(BATCH_MAX)).unwrap_or(usize::MAX);
             let (places, due) = self.due(now, free);
             let counts = self.calls_today(&due, now);
             let decision = decide(&self.view(&counts, starts, next_start), &due, now);
