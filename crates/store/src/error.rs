@@ -43,6 +43,11 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// A large push of an earlier run cannot be brought to its end.
+    #[error(
+        "a large push of an earlier run cannot be brought to its end: {0}; restore a backup, or remove it from `large_pushes`"
+    )]
+    Push(String),
     /// SQLite refused.
     #[error("sqlite: {0}")]
     Sqlite(#[from] rusqlite::Error),

@@ -170,7 +170,7 @@ fn a_newer_schema_is_refused() {
     drop(database);
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(
-        matches!(error, OpenError::NewerSchema { found: 99, known: 1 }),
+        matches!(error, OpenError::NewerSchema { found: 99, known: 2 }),
         "{error}"
     );
 }

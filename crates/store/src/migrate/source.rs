@@ -12,8 +12,9 @@ use uuid::Uuid;
 const CHUNK_ROWS: u64 = 2_000;
 /// A chunk is sent when its texts have this many bytes.
 const CHUNK_BYTES: usize = 4 << 20;
-/// Tables that the target keeps by itself, or has none of: its schema's version, and counts that SQLite's writer keeps.
-const LEFT_OUT: [&str; 2] = ["schema_version", "record_counts"];
+/// Tables that the target keeps by itself, or has none of: its schema's version, counts that SQLite's writer keeps, and its
+/// journal, which is empty in a store that was just opened.
+const LEFT_OUT: [&str; 3] = ["schema_version", "record_counts", "large_pushes"];
 
 /// Sends the plan, then every row. A receiver that is gone has failed: nothing more is read.
 pub(super) fn read(

@@ -3,6 +3,7 @@
 //! A commit is answered after `COMMIT` returned with `synchronous=FULL`, that is, after the write-ahead log is on disk.
 
 mod apply;
+mod large;
 mod lock;
 mod reads;
 mod schema;
@@ -10,6 +11,7 @@ mod writer;
 
 use crate::error::OpenError;
 use lock::FileLock;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -53,6 +55,7 @@ impl SqliteStore {
         let lock = FileLock::take(path)?;
         let mut connection = connect(path)?;
         schema::migrate(&mut connection)?;
+        large::recover(&mut connection)?;
         let writer = Writer::start(connection)?;
         let readers = (0..READERS)
             .map(|_| connect_reader(path))
@@ -92,6 +95,8 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    // Without it SQLite compiles each statement with a bound LIMIT anew each time, to plan for that very limit.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(OpenError::NoWal {

@@ -4,7 +4,10 @@ use crate::error::OpenError;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Every migration; the first makes version 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_init.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/sqlite/0001_init.sql"),
+    include_str!("../../migrations/sqlite/0002_large_pushes.sql"),
+];
 
 /// Brings the schema up to date, one transaction per migration.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {

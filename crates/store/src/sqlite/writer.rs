@@ -5,15 +5,20 @@
 //! when it is [`BATCH_TIME`] old and twice as old as the last flush took, so that at most a third of the time goes into
 //! flushing when there is much to do. After a batch of several requests the writer lingers a moment for the same askers to come again,
 //! or two halves of them would take turns, each paying for a disk flush of its own.
+//!
+//! A push of very many records is no part of a batch: it is written in pieces between batches (`large`), at least one piece
+//! after each batch, and more only while nobody waits.
 
 use super::apply::{Numbers, apply, failed};
+use super::large::{LargePush, is_hopeless, is_large};
 use crate::error::OpenError;
 use crate::meters::{Backend, batch_committed, queue_depth};
 use crate::table::Prepared;
 use carillon_interfaces::store::{CommitError, StoreError};
 use rusqlite::Connection;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -26,6 +31,11 @@ const BATCH_TRANSITIONS: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(2);
 /// How long to linger for an asker of the batch before: long enough to wake a task, short beside a disk flush.
 const LINGER: Duration = Duration::from_micros(300);
+
+/// Longest transaction of pieces of a large push, while nobody waits.
+const PIECES_TIME: Duration = Duration::from_millis(20);
+/// How long to wait after the disk refused a piece of a push that must go on.
+const PIECE_RETRY: Duration = Duration::from_millis(250);
 
 type Results = Vec<Result<(), CommitError>>;
 
@@ -54,6 +64,9 @@ impl Writer {
                     connection,
                     requests,
                     numbers: Numbers::default(),
+                    next: None,
+                    large: VecDeque::new(),
+                    disk_failed: false,
                     askers_before: 1,
                     flush_before: Duration::ZERO,
                 }
@@ -115,6 +128,11 @@ struct Batches {
     connection: Connection,
     requests: Receiver<Request>,
     numbers: Numbers,
+    /// A request that was taken from the queue to see whether somebody waits.
+    next: Option<Request>,
+    large: VecDeque<(LargePush, Request)>,
+    /// The last piece of a large push was refused.
+    disk_failed: bool,
     /// Requests in the batch before.
     askers_before: usize,
     /// How long its flush took.
@@ -130,22 +148,122 @@ struct Batch {
 
 impl Batches {
     fn run(mut self) {
-        while let Ok(first) = self.requests.recv() {
-            let started = Instant::now();
-            let mut batch = Batch::default();
-            let close_at = started + BATCH_TIME.max(self.flush_before * 2);
-            let begun = self
-                .connection
-                .execute_batch("BEGIN IMMEDIATE")
-                .map_err(|error| failed(&error));
-            self.collect(&mut batch, first, close_at, begun.clone());
-            let collected = Instant::now();
-            let end = begun.and_then(|()| self.end());
-            self.flush_before = collected.elapsed();
-            self.askers_before = batch.answers.len();
-            batch_committed(Backend::Sqlite, batch.transitions, started.elapsed());
-            batch.answer(end);
+        while let Some(first) = self.first_request() {
+            if let Some(first) = first {
+                self.write_batch(first);
+            }
+            self.write_pieces();
         }
+    }
+
+    /// The first request of the next batch, `Some(None)` if there is none but pieces wait, or `None` at the end.
+    fn first_request(&mut self) -> Option<Option<Request>> {
+        loop {
+            let request = match self.next.take() {
+                Some(request) => request,
+                None if self.large.is_empty() => self.requests.recv().ok()?,
+                None if self.disk_failed => match self.requests.recv_timeout(PIECE_RETRY) {
+                    Ok(request) => request,
+                    Err(RecvTimeoutError::Timeout) => return Some(None),
+                    // The journal is on disk: the next start brings the push to its end.
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                },
+                None => match self.requests.try_recv() {
+                    Ok(request) => request,
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Some(None),
+                },
+            };
+            match self.unless_large(request) {
+                Some(request) => return Some(Some(request)),
+                None if self.large.is_empty() => {}
+                None => return Some(None),
+            }
+        }
+    }
+
+    /// The request, unless it is a large push, which is put aside.
+    fn unless_large(&mut self, mut request: Request) -> Option<Request> {
+        if !matches!(&request.transitions[..], [only] if is_large(only)) {
+            return Some(request);
+        }
+        match request.transitions.pop().map(LargePush::new)? {
+            Ok(push) => self.large.push_back((push, request)),
+            Err(error) => drop(request.reply.send(vec![Err(error)])),
+        }
+        None
+    }
+
+    /// Writes pieces of the oldest large push in a transaction of their own: one, and more while nobody waits.
+    fn write_pieces(&mut self) {
+        let Some((mut push, request)) = self.large.pop_front() else {
+            return;
+        };
+        let started = Instant::now();
+        let mut written = self
+            .connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(|error| failed(&error));
+        while written.is_ok() {
+            written = push.step(&self.connection, &mut self.numbers);
+            if push.is_done() || started.elapsed() >= PIECES_TIME || self.is_awaited() {
+                break;
+            }
+        }
+        let ended = match written {
+            Ok(()) => self.end(),
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        };
+        batch_committed(Backend::Sqlite, usize::from(push.is_done()), started.elapsed());
+        self.disk_failed = false;
+        match ended {
+            Ok(()) => {
+                push.committed();
+                if push.is_done() {
+                    let _gone = request.reply.send(vec![Ok(())]);
+                } else {
+                    self.large.push_front((push, request));
+                }
+            }
+            Err(error) if push.rolled_back() && !is_hopeless(&error) => {
+                tracing::warn!(%error, "a piece of a large push could not be written; it will be tried again");
+                self.disk_failed = true;
+                self.large.push_front((push, request));
+            }
+            Err(error) => {
+                if let Err(error) = push.forget(&self.connection) {
+                    tracing::warn!(%error, "the journal of a refused push is thrown away at the next start only");
+                }
+                let _gone = request.reply.send(vec![Err(error)]);
+            }
+        }
+    }
+
+    /// Whether a request waits. It is kept for the next batch.
+    fn is_awaited(&mut self) -> bool {
+        if self.next.is_none() {
+            self.next = self.requests.try_recv().ok();
+        }
+        self.next.is_some()
+    }
+
+    fn write_batch(&mut self, first: Request) {
+        let started = Instant::now();
+        let mut batch = Batch::default();
+        let close_at = started + BATCH_TIME.max(self.flush_before * 2);
+        let begun = self
+            .connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(|error| failed(&error));
+        self.collect(&mut batch, first, close_at, begun.clone());
+        let collected = Instant::now();
+        let end = begun.and_then(|()| self.end());
+        self.flush_before = collected.elapsed();
+        self.askers_before = batch.answers.len();
+        batch_committed(Backend::Sqlite, batch.transitions, started.elapsed());
+        batch.answer(end);
     }
 
     fn collect(&mut self, batch: &mut Batch, first: Request, close_at: Instant, begun: Result<(), CommitError>) {
@@ -169,11 +287,16 @@ impl Batches {
         }
     }
 
-    fn next_request(&self, askers: usize) -> Option<Request> {
-        match self.requests.try_recv() {
-            Ok(request) => Some(request),
-            Err(TryRecvError::Empty) if askers < self.askers_before => self.requests.recv_timeout(LINGER).ok(),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+    fn next_request(&mut self, askers: usize) -> Option<Request> {
+        loop {
+            let request = match self.requests.try_recv() {
+                Ok(request) => request,
+                Err(TryRecvError::Empty) if askers < self.askers_before => self.requests.recv_timeout(LINGER).ok()?,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return None,
+            };
+            if let Some(request) = self.unless_large(request) {
+                return Some(request);
+            }
         }
     }
 
@@ -204,14 +327,20 @@ impl Batches {
             return Err(lost());
         }
         let end = self.numbers.save(&self.connection).map_err(|error| failed(&error));
-        end.and_then(|()| self.run_sql("COMMIT")).inspect_err(|_| {
-            self.numbers.forget();
-            if !self.connection.is_autocommit()
-                && let Err(error) = self.connection.execute_batch("ROLLBACK")
-            {
-                tracing::error!(%error, "a failed transaction could not be rolled back");
-            }
-        })
+        let end = end.and_then(|()| self.run_sql("COMMIT"));
+        if end.is_err() {
+            self.roll_back();
+        }
+        end
+    }
+
+    fn roll_back(&mut self) {
+        self.numbers.forget();
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a failed transaction could not be rolled back");
+        }
     }
 
     fn run_sql(&self, sql: &str) -> Result<(), CommitError> {
