@@ -54,6 +54,7 @@ impl Server {
     /// Starts everything, in the order in which it can be used: store, sound, signalling, app, HTTP.
     pub(crate) async fn start(config: Config, failpoints: Arc<dyn Failpoints>) -> anyhow::Result<Self> {
         install_crypto();
+        allow_open_files();
         let metrics = metrics_handle()?;
         let data = config.server.data.clone();
         for folder in ["", "clips", "recordings"] {
@@ -214,6 +215,25 @@ pub(crate) fn sandbox_numbers() -> Arc<[SandboxNumber]> {
             description: behaviour.description.to_owned(),
         })
         .collect()
+}
+
+/// Raises the number of files that may be open to what the system allows: every call has a socket, and a usual limit of 1,024
+/// would end calls long before the machine is busy.
+fn allow_open_files() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls are given a valid structure of our own, and keep no pointer to it.
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    if !raised {
+        tracing::warn!("the limit of open files could not be raised: `ulimit -n` bounds the calls at once");
+    }
 }
 
 /// Makes `ring` the TLS provider of the whole process.

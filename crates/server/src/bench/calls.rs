@@ -2,7 +2,7 @@
 
 use super::Wishes;
 use super::far_end::{Behaviour, FarEnd, Figures};
-use super::installation::{CampaignWish, Installation, records};
+use super::installation::{CampaignWish, Installation, LINES, records};
 use super::report::{Report, figure};
 use super::server::Usage;
 use serde_json::json;
@@ -129,6 +129,7 @@ pub(crate) async fn calls(wishes: &Wishes) -> anyhow::Result<Report> {
             times: 1,
             record,
             open: true,
+            lines: LINES,
         };
         let installation = Installation::start(wishes, &far_end, &[wish]).await?;
         let idle_mb = installation.server.resident_mb()?;
@@ -199,6 +200,7 @@ pub(crate) async fn answers(wishes: &Wishes) -> anyhow::Result<Report> {
             times: 1,
             record,
             open: true,
+            lines: LINES,
         };
         let installation = Installation::start(wishes, &far_end, &[wish]).await?;
         step(&installation, &far_end, 0, 0, WARM_UP as u32, Duration::from_secs(1)).await?;

@@ -2,7 +2,7 @@
 
 use super::Wishes;
 use super::far_end::{Behaviour, FarEnd, Figures};
-use super::installation::{CampaignWish, Installation, records};
+use super::installation::{CampaignWish, Installation, LINES, records};
 use super::report::{Report, figure};
 use super::server::Usage;
 use serde_json::json;
@@ -56,6 +56,7 @@ async fn held(wishes: &Wishes, report: &mut Report, calls: u64, talks: bool) -> 
         times: 255,
         record: talks,
         open: true,
+        lines: LINES,
     };
     let installation = Installation::start(wishes, &far_end, &[wish]).await?;
     let ways = if talks { "both ways" } else { "one way" };

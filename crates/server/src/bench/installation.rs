@@ -21,7 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// More than is ever used at once: only the machine limits.
-const LINES: u32 = 20_000;
+pub(crate) const LINES: u32 = 20_000;
 
 /// A campaign to measure with.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub(crate) struct CampaignWish {
     pub(crate) record: bool,
     /// Whether its window is open now.
     pub(crate) open: bool,
+    /// Most calls at once.
+    pub(crate) lines: u32,
 }
 
 /// A served installation.
@@ -204,7 +206,7 @@ async fn campaign(server: &Server, clips: &Path, wish: &CampaignWish) -> anyhow:
     let agent = app.save_agent(workspace, None, agent).await?;
     let zone = ZoneName::parse("Asia/Kolkata")?;
     let mut policy = CampaignPolicy::always_open(zone.clone());
-    policy.max_concurrent_calls = LINES;
+    policy.max_concurrent_calls = wish.lines;
     policy.retry.max_attempts = 1;
     if !wish.open {
         policy.window = closed_hours()?.in_zone(zone);

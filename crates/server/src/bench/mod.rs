@@ -16,7 +16,7 @@ mod server;
 
 pub(crate) use calls::{answers, calls};
 pub(crate) use concurrent::concurrent;
-pub(crate) use dispatch::dispatch;
+pub(crate) use dispatch::{dispatch, next_in_line};
 pub(crate) use push::push;
 pub(crate) use report::Conditions;
 

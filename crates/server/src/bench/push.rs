@@ -2,7 +2,7 @@
 
 use super::Wishes;
 use super::far_end::{Behaviour, FarEnd};
-use super::installation::{CampaignWish, Installation, records};
+use super::installation::{CampaignWish, Installation, LINES, records};
 use super::quantiles::Quantiles;
 use super::report::{Report, figure};
 use super::server::Usage;
@@ -23,6 +23,7 @@ pub(crate) async fn push(wishes: &Wishes) -> anyhow::Result<Report> {
         times: 1,
         record: false,
         open: false,
+        lines: LINES,
     };
     let installation = Arc::new(Installation::start(wishes, &far_end, &[wish]).await?);
     let mut report = Report::new(

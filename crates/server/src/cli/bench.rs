@@ -34,7 +34,7 @@ pub(crate) struct BenchArgs {
 enum Measure {
     /// How fast records are taken in.
     Push,
-    /// From a push to the INVITE.
+    /// From a push to the INVITE, and from one call to the next over one line.
     Dispatch,
     /// Whole calls a second.
     Calls,
@@ -77,6 +77,7 @@ pub(crate) async fn bench(args: &BenchArgs, out: Output) -> anyhow::Result<ExitC
     }
     if wanted(Measure::Dispatch) {
         bench::dispatch(&wishes).await?.print(&conditions, out);
+        bench::next_in_line(&wishes).await?.print(&conditions, out);
     }
     if wanted(Measure::Answer) {
         bench::answers(&wishes).await?.print(&conditions, out);

@@ -1,6 +1,6 @@
 //! Many records at once: taken in order, durable before the answer, and no burden on those who come after.
 
-use crate::harness::api::{Api, numbers, push_body, push_path, run_ids};
+use crate::harness::api::{Api, TrunkTo, numbers, push_body, push_path, run_ids};
 use crate::harness::far_end::{FarEnd, Plan};
 use crate::harness::scene::Scene;
 use crate::harness::server::Installation;
@@ -136,9 +136,7 @@ async fn a_hundred_thousand_queued_records_do_not_slow_dispatch() {
 
     // One line, taken by a telephone that rings: everything behind it is due and waits.
     let ringing = FarEnd::start(|_| Plan::Ring).await;
-    let trunk = api
-        .trunk("rings", &crate::harness::api::TrunkTo::udp(ringing.addr))
-        .await;
+    let trunk = api.trunk("rings", &TrunkTo::udp(ringing.addr)).await;
     let patient = api.agent(crate::harness::scene::announce(&scene.clip), 300).await;
     let waiting = api
         .campaign(&patient, &trunk, &json!({"max_concurrent_calls": 1}))
@@ -168,6 +166,51 @@ async fn a_hundred_thousand_queued_records_do_not_slow_dispatch() {
         "{before:?} became {after:?}"
     );
     assert_eq!(ringing.legs().len(), 1, "the one line was taken all the time");
+}
+
+/// The same inside one campaign: its only line becomes free again and again, with few and with many records behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_queued_records_do_not_slow_their_own_campaign() {
+    let scene = Scene::start(Installation::new(), busy, 400, 20).await;
+    let quick = TrunkTo {
+        calls_per_second: 1_000,
+        ..TrunkTo::udp(scene.far_end.addr)
+    };
+    let trunk = scene.api().trunk("quick", &quick).await;
+    let one_line = json!({"max_concurrent_calls": 1});
+    let few = scene.api().campaign(&scene.agent, &trunk, &one_line).await;
+    scene.api().push(&few, &numbers(40_000_000, 60)).await;
+    let before = between_invites(&scene.far_end, 0).await;
+
+    let many = scene.api().campaign(&scene.agent, &trunk, &one_line).await;
+    for part in 0..10 {
+        let body = push_body(&numbers(41_000_000 + part * MANY, MANY));
+        let answer = scene.api().revrag(Method::POST, &push_path(&many), Some(&body)).await;
+        assert_eq!(run_ids(&answer.ok()).len(), MANY);
+    }
+    let dialled = scene.far_end.legs().len();
+    let after = between_invites(&scene.far_end, dialled).await;
+    println!(
+        "INVITE to INVITE over one line, median: {before:?} with few queued, {after:?} with nearly {}",
+        10 * MANY
+    );
+    assert!(
+        after < before * 2 + Duration::from_millis(15),
+        "{before:?} became {after:?}"
+    );
+}
+
+/// Median time between INVITEs, of the next fifty after the first so many.
+async fn between_invites(far_end: &FarEnd, skipped: usize) -> Duration {
+    const COUNT: usize = 50;
+    let legs = far_end
+        .wait_for("the INVITEs", |legs| legs.len() > skipped + COUNT)
+        .await;
+    let invited = legs.iter().skip(skipped).take(COUNT + 1).map(|leg| leg.invited_at);
+    let invited: Vec<Instant> = invited.collect();
+    let mut times: Vec<Duration> = invited.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    times.sort();
+    times[times.len() / 2]
 }
 
 /// Median time from sending a push of one record to its INVITE at the far end.
