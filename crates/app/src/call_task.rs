@@ -9,6 +9,7 @@ use bytes::Bytes;
 use carillon_domain::call::{Call, CallInput, CallState, Recording, SipIdentity};
 use carillon_domain::campaign::Gate;
 use carillon_domain::ids::CallId;
+use carillon_domain::script::CallContext;
 use carillon_domain::transition::{Change, Effect, Transition};
 use carillon_domain::trunk::Trunk;
 use carillon_interfaces::carrier::{CarrierEvent, OriginateRequest};
@@ -357,7 +358,14 @@ impl CallTask {
     async fn perform(&mut self, effect: Effect) {
         let parts = &self.app.inner.parts;
         match effect {
-            Effect::StartScript(id) => parts.voice.start_script(id, self.call.script.clone()).await,
+            Effect::StartScript(id) => {
+                let context = CallContext {
+                    to: self.call.to.clone(),
+                    variables: self.call.variables.clone(),
+                    ends_at: self.call.deadline.unwrap_or_else(|| self.app.now()),
+                };
+                parts.voice.start_script(id, self.call.script.on_call(context)).await;
+            }
             Effect::HangUp(id) => {
                 self.app.pass(Failpoint::HangUpDecided).await;
                 parts.carrier.hang_up(id).await;

@@ -3,6 +3,12 @@
 //! In: [`ScriptInput`] and `now`. Out: [`ScriptOutput`]s. Sound is not durable, so nothing here is stored but the
 //! [`Script`] itself (with its call) and the [`ScriptResult`] at the end.
 
+mod conversation;
+mod converse;
+
+pub use conversation::{Conversation, TalkEnd, TalkPart, TurnLatency};
+pub use converse::{BrainScript, CallContext, ConverseScript, ScriptProblem};
+
 use crate::ids::ClipId;
 use crate::time::UnixMicros;
 use serde::{Deserialize, Serialize};
@@ -33,6 +39,8 @@ pub enum Script {
         /// What each key does. A key that is not here plays the prompt again and counts as one of `times`.
         keys: BTreeMap<Digit, KeyAction>,
     },
+    /// Hold a conversation.
+    Converse(Box<ConverseScript>),
 }
 
 /// One DTMF key: `0`-`9`, `*`, `#`, `A`-`D` (RFC 4733 events 0-15).
@@ -167,6 +175,9 @@ pub struct ScriptResult {
     pub call_back_at: Option<UnixMicros>,
     /// Another call should follow at this time.
     pub follow_up_at: Option<UnixMicros>,
+    /// What was said, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Box<Conversation>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -238,21 +249,30 @@ impl ScriptRun {
         }
     }
 
-    fn prompt(&self) -> (ClipId, u8) {
+    /// The prompt and how often it is played; none in a conversation, which no clip machine holds.
+    fn prompt(&self) -> Option<(ClipId, u8)> {
         match &self.script {
-            Script::Announce { clip, times, .. } | Script::Press1 { clip, times, .. } => (*clip, (*times).max(1)),
+            Script::Announce { clip, times, .. } | Script::Press1 { clip, times, .. } => Some((*clip, (*times).max(1))),
+            Script::Converse(_) => None,
         }
     }
 
+    fn plays(&self) -> u8 {
+        self.prompt().map_or(0, |(_, times)| times)
+    }
+
     fn play_prompt(&mut self, play: u8) -> Vec<ScriptOutput> {
+        let Some((clip, _)) = self.prompt() else {
+            return self.finish();
+        };
         self.phase = Phase::Playing { play };
-        vec![ScriptOutput::Play(self.prompt().0)]
+        vec![ScriptOutput::Play(clip)]
     }
 
     fn prompt_finished(&mut self, now: UnixMicros, play: u8) -> Vec<ScriptOutput> {
         match &self.script {
             Script::Announce { gap_ms, .. } => {
-                if play >= self.prompt().1 {
+                if play >= self.plays() {
                     return self.finish();
                 }
                 let until = now + Duration::from_millis(u64::from(*gap_ms));
@@ -264,11 +284,12 @@ impl ScriptRun {
                 self.phase = Phase::Waiting { play, until };
                 vec![ScriptOutput::WakeAt(until)]
             }
+            Script::Converse(_) => self.finish(),
         }
     }
 
     fn again_or_finish(&mut self, play: u8) -> Vec<ScriptOutput> {
-        if play < self.prompt().1 {
+        if play < self.plays() {
             self.play_prompt(play + 1)
         } else {
             self.finish()

@@ -1,11 +1,13 @@
 //! What the engine knows of a call away from its media thread: the negotiation and the script.
 
+use crate::agent::RunningAgent;
 use carillon_domain::ids::ClipId;
 use carillon_domain::script::{KeyAction, Script};
 use carillon_domain::trunk::Codec;
-use carillon_interfaces::voice::{EndpointSpec, VoiceError};
+use carillon_interfaces::voice::{EndpointSpec, VoiceError, VoiceEvent};
 use carillon_media::sdp::{self, Agreed, Local, SdpError};
 use std::collections::BTreeSet;
+use tokio::sync::mpsc;
 
 /// One call's negotiation.
 pub(crate) struct Control {
@@ -19,6 +21,10 @@ pub(crate) struct Control {
     pub(crate) script: Option<Script>,
     /// The script has been handed to the media thread.
     pub(crate) script_sent: bool,
+    /// Who is told what happens to the call.
+    pub(crate) events: Option<mpsc::Sender<VoiceEvent>>,
+    /// The conversation that is held on it.
+    pub(crate) agent: Option<RunningAgent>,
     /// The number of its recording, once there is one.
     pub(crate) recording: Option<u64>,
     local: Local,
@@ -35,6 +41,8 @@ impl Control {
             has_rtcp: false,
             script: None,
             script_sent: false,
+            events: None,
+            agent: None,
             recording: None,
             local,
             last_sdp: None,
@@ -89,6 +97,7 @@ fn refusal(error: SdpError) -> VoiceError {
 /// The clips that a script may play.
 pub(crate) fn clips_of(script: &Script) -> BTreeSet<ClipId> {
     match script {
+        Script::Converse(_) => BTreeSet::new(),
         Script::Announce { clip, .. } => BTreeSet::from([*clip]),
         Script::Press1 { clip, keys, .. } => {
             let of_key = |action: &KeyAction| match action {

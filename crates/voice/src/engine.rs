@@ -3,12 +3,14 @@
 //! Everything slow happens here, before a media thread hears of it: SDP is read and written, ports are bound, clips are
 //! loaded and encoded.
 
+use crate::agent::{Agents, ConverseCall, RunningAgent};
 use crate::call::{NewCall, Released, ScriptClips, Sink};
 use crate::clips::{ClipCache, EncodedClip};
 use crate::clock::Clock;
 use crate::config::EngineConfig;
 use crate::control::{Control, clips_of, codecs};
 use crate::far_end::{CallFigures, FarEndCommand, FarEndEvent};
+use crate::line::{self, SoundFeed, SoundLine};
 use crate::listener::{Ears, HeardFrame, Listener};
 use crate::ports::{self, PortLease, PortPool};
 use crate::recording::{self, Message, RecorderQueue};
@@ -72,6 +74,8 @@ pub(crate) struct CallPlace {
 }
 
 struct Inner {
+    me: Weak<Inner>,
+    agents: Agents,
     config: EngineConfig,
     clock: Clock,
     ports: Arc<PortPool>,
@@ -111,7 +115,9 @@ impl MediaEngine {
             recorder_threads.push(thread);
         }
         threads.append(&mut recorder_threads);
-        let inner = Inner {
+        let inner = |me: &Weak<Inner>| Inner {
+            me: me.clone(),
+            agents: Agents::default(),
             clock,
             ports: PortPool::new(config.ports.clone()),
             clips: Arc::new(ClipCache::new(Arc::clone(&config.clips), config.clip_cache_bytes)),
@@ -125,7 +131,9 @@ impl MediaEngine {
                 .unwrap_or_else(|| routed_address(config.bind_address)),
             config,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new_cyclic(inner),
+        })
     }
 
     /// Calls that have an endpoint.
@@ -223,15 +231,28 @@ impl MediaEngine {
         self.inner.tell(thread, Command::Listen { call_id, listener }).await
     }
 
-    /// Where an answered call is.
-    pub(crate) async fn place_of(&self, call_id: CallId) -> Option<CallPlace> {
-        let control = self.inner.control(call_id)?;
+    /// Takes over the sound of an answered call: from now on it says what the line is told, and what it hears comes by the feed. Both
+    /// end when the feed is dropped. A second line replaces the first.
+    ///
+    /// # Errors
+    /// There is no such call, it has not been answered, or its media thread does not keep up.
+    pub async fn take_sound(&self, call_id: CallId) -> Result<(SoundLine, SoundFeed), VoiceError> {
+        let control = self.inner.control(call_id).ok_or(VoiceError::UnknownCall)?;
         let control = control.lock().await;
-        Some(CallPlace {
+        let (Some(agreed), Some(answered_us)) = (&control.agreed, control.answered_us) else {
+            return Err(VoiceError::UnknownCall);
+        };
+        let place = CallPlace {
             thread: control.thread,
-            codec: control.agreed.as_ref()?.codec,
-            answered_us: control.answered_us?,
-        })
+            codec: agreed.codec,
+            answered_us,
+        };
+        self.inner.take_sound(call_id, place).await
+    }
+
+    /// Conversations that are being held.
+    pub fn conversations(&self) -> usize {
+        self.inner.agents.count()
     }
 
     pub(crate) async fn tell(&self, thread: usize, command: Command) -> Result<(), VoiceError> {
@@ -240,10 +261,6 @@ impl MediaEngine {
 
     pub(crate) fn now_us(&self) -> u64 {
         self.inner.clock.now_us()
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakEngine {
-        WeakEngine(Arc::downgrade(&self.inner))
     }
 
     /// What a call has seen so far.
@@ -259,7 +276,8 @@ impl MediaEngine {
 #[async_trait]
 impl VoiceRuntime for MediaEngine {
     async fn prepare(&self, spec: EndpointSpec, events: mpsc::Sender<VoiceEvent>) -> Result<Bytes, VoiceError> {
-        let (mut control, new) = self.inner.open(spec, Sink::Voice(events))?;
+        let (mut control, new) = self.inner.open(spec, Sink::Voice(events.clone()))?;
+        control.events = Some(events);
         let offer = control.offer();
         self.inner.add(control, new).await?;
         Ok(offer.into())
@@ -313,8 +331,8 @@ impl VoiceRuntime for MediaEngine {
         let inner = Arc::clone(&self.inner);
         // A task of its own, so that a caller who stops waiting leaves no socket and no unfinished file behind.
         let release = tokio::spawn(async move {
-            let control = control.lock().await;
-            inner.release(call_id, &control, ended_us).await
+            let mut control = control.lock().await;
+            inner.release(call_id, &mut control, ended_us).await
         });
         release.await.unwrap_or_default()
     }
@@ -505,12 +523,51 @@ impl Inner {
         let (Some(script), Some(agreed), false) = (&control.script, &control.agreed, control.script_sent) else {
             return;
         };
+        if let Script::Converse(converse) = script {
+            let Some(answered_us) = control.answered_us else { return };
+            let place = CallPlace {
+                thread: control.thread,
+                codec: agreed.codec,
+                answered_us,
+            };
+            let call = ConverseCall {
+                script: converse.as_ref().clone(),
+                answered_at: self.clock.wall(answered_us),
+                events: control.events.clone(),
+            };
+            control.agent = self.converse(call_id, place, call).await;
+            control.script_sent = true;
+            return;
+        }
         let clips = self.script_clips(Some(script), agreed.codec).await;
         let run = Box::new(ScriptRun::new(script.clone()));
         control.script_sent = self
             .tell(control.thread, Command::Script { call_id, run, clips })
             .await
             .is_ok();
+    }
+
+    /// Begins a conversation; what cannot begin is told by name.
+    async fn converse(&self, call_id: CallId, place: CallPlace, call: ConverseCall) -> Option<RunningAgent> {
+        let line = match self.take_sound(call_id, place).await {
+            Ok(line) => line,
+            Err(error) => {
+                call.fail(error.to_string());
+                return None;
+            }
+        };
+        self.agents.start(self.config.conversation.as_ref(), line, call)
+    }
+
+    /// Attaches a line to a call.
+    pub(crate) async fn take_sound(
+        &self,
+        call_id: CallId,
+        place: CallPlace,
+    ) -> Result<(SoundLine, SoundFeed), VoiceError> {
+        let (line, feed, command) = line::open(call_id, &place, WeakEngine(self.me.clone()));
+        self.tell(place.thread, command).await?;
+        Ok((line, feed))
     }
 
     async fn script_clips(&self, script: Option<&Script>, codec: Codec) -> ScriptClips {
@@ -530,18 +587,24 @@ impl Inner {
         loaded.unwrap_or_else(|error| Err(crate::ClipError::Unreadable(clip, error.to_string())))
     }
 
-    async fn release(&self, call_id: CallId, control: &Control, ended_us: u64) -> MediaSummary {
+    async fn release(&self, call_id: CallId, control: &mut Control, ended_us: u64) -> MediaSummary {
         let released = self.release_from_thread(call_id, control.thread).await;
         let recording = self.finish_recording(control, ended_us).await;
+        // A conversation looks back when nobody waits on the line any more.
+        let said = match control.agent.take() {
+            Some(agent) => agent.end().await,
+            None => None,
+        };
         let Some(Released { script, figures, .. }) = released else {
             return MediaSummary {
                 recording,
+                script: said,
                 ..MediaSummary::default()
             };
         };
         MediaSummary {
             recording,
-            script,
+            script: said.or(script),
             packets_received: figures.packets_received,
             packets_sent: figures.packets_sent,
             packets_lost: figures.packets_lost,

@@ -27,6 +27,7 @@ mod statistics;
 mod wheel;
 mod worker;
 
+pub use agent::ConverseParts;
 pub use clips::{ClipError, ClipSource, FolderClips};
 pub use config::EngineConfig;
 pub use engine::{EngineError, MediaEngine};

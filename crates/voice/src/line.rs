@@ -1,18 +1,21 @@
 //! A call's sound in both directions, for an agent: what the far end says comes in, what the agent says goes out.
 
-use crate::engine::{MediaEngine, WeakEngine};
+use crate::engine::{CallPlace, WeakEngine};
 use crate::gain;
 use crate::listener::{Ears, HeardFrame, Listener, TimedFrame};
 use crate::speech::{Speech, SpeechAction, SpeechNote};
-use crate::worker::Command;
+use crate::worker::{Action, Command};
 use carillon_domain::ids::CallId;
+use carillon_domain::script::Digit;
 use carillon_domain::trunk::Codec;
-use carillon_interfaces::voice::VoiceError;
 use carillon_media::g711;
 use tokio::sync::mpsc;
 
 /// Frames that may wait: a second and a quarter.
 const FRAMES_WAITING_MAX: usize = 64;
+/// How long a key is held, and the silence after it, in milliseconds.
+const KEY_HOLD_MS: u32 = 120;
+const KEY_GAP_MS: u32 = 80;
 /// Notes that may wait.
 const NOTES_WAITING_MAX: usize = 64;
 
@@ -59,6 +62,21 @@ impl SoundLine {
         self.act(action).await
     }
 
+    /// Presses a key (RFC 4733); nothing is heard of us meanwhile.
+    pub async fn press(&self, digit: Digit) {
+        let Some(engine) = self.engine.upgrade() else { return };
+        let command = Command::FarEnd {
+            call_id: self.call_id,
+            action: Action::PressKeys {
+                keys: vec![digit],
+                hold_ms: KEY_HOLD_MS,
+                gap_ms: KEY_GAP_MS,
+            },
+        };
+        // Refused only when the thread is gone, and its call with it.
+        let _ = engine.tell(self.thread, command).await;
+    }
+
     /// Microseconds of the engine's clock at which the call was answered: notes and frames count from the same zero.
     pub fn answered_us(&self) -> u64 {
         self.answered_us
@@ -70,32 +88,24 @@ impl SoundLine {
     }
 }
 
-impl MediaEngine {
-    /// Takes over the sound of an answered call: from now on it says what the line is told, and what it hears comes by the feed. Both
-    /// end when the feed is dropped. A second line replaces the first.
-    ///
-    /// # Errors
-    /// There is no such call, it has not been answered, or its media thread does not keep up.
-    pub async fn take_sound(&self, call_id: CallId) -> Result<(SoundLine, SoundFeed), VoiceError> {
-        gain::prepare();
-        let place = self.place_of(call_id).await.ok_or(VoiceError::UnknownCall)?;
-        let (frame_sender, frames) = mpsc::channel(FRAMES_WAITING_MAX);
-        let (note_sender, notes) = mpsc::channel(NOTES_WAITING_MAX);
-        let line = SoundLine {
-            call_id,
-            thread: place.thread,
-            codec: place.codec,
-            answered_us: place.answered_us,
-            engine: self.downgrade(),
-        };
-        let command = Command::Converse {
-            call_id,
-            speech: Box::new(Speech::new(note_sender)),
-            listener: Box::new(Listener::new(Ears::Timed(frame_sender))),
-        };
-        self.tell(place.thread, command).await?;
-        Ok((line, SoundFeed { frames, notes }))
-    }
+/// A line for a call, and the command that attaches it.
+pub(crate) fn open(call_id: CallId, place: &CallPlace, engine: WeakEngine) -> (SoundLine, SoundFeed, Command) {
+    gain::prepare();
+    let (frame_sender, frames) = mpsc::channel(FRAMES_WAITING_MAX);
+    let (note_sender, notes) = mpsc::channel(NOTES_WAITING_MAX);
+    let line = SoundLine {
+        call_id,
+        thread: place.thread,
+        codec: place.codec,
+        answered_us: place.answered_us,
+        engine,
+    };
+    let command = Command::Converse {
+        call_id,
+        speech: Box::new(Speech::new(note_sender)),
+        listener: Box::new(Listener::new(Ears::Timed(frame_sender))),
+    };
+    (line, SoundFeed { frames, notes }, command)
 }
 
 impl TimedFrame {

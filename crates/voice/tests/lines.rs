@@ -103,8 +103,9 @@ async fn a_stop_is_heard_within_a_packet_and_the_recording_holds_what_was_sent()
     };
     let ours = us.engine.release(pair.ours).await;
     let (_, near) = us.recorded(&ours);
+    // The packet that fades, and a frame of the recording that holds parts of two packets.
     let heard_ms = tone_ms(&near, 440.0) as u64;
-    assert!(heard_ms <= samples / 8 + 20, "{heard_ms} ms of {samples} samples");
+    assert!(heard_ms <= samples / 8 + 40, "{heard_ms} ms of {samples} samples");
     let loudest = near.iter().map(|sample| sample.unsigned_abs()).max().expect("samples");
     let settled = near
         .iter()

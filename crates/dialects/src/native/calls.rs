@@ -1,5 +1,6 @@
 //! Calls: single ones, and everything that is known of any.
 
+use super::converse::Conversation;
 use super::error::{ApiError, ErrorBody};
 use super::records::attempt_kind;
 use super::request::{Body, Caller, Id, Page, Query, Time, default_limit, phone, slice};
@@ -98,6 +99,8 @@ pub(super) struct Call {
     custom_metadata: Option<Map<String, Value>>,
     app_user_id: Option<String>,
     app_session_id: Option<String>,
+    /// What was said and what came of it, when the script converses.
+    conversation: Option<Conversation>,
     /// A link to the recording as a WAV file with the far end left and us right; works without a key until it expires.
     recording_url: Option<String>,
     /// Length of the recording in milliseconds.
@@ -151,6 +154,7 @@ pub(super) fn shown(call: &domain::Call, recordings: &RecordingUrls, now: UnixMi
         custom_metadata: call.custom_metadata.clone(),
         app_user_id: call.app_user_id.clone(),
         app_session_id: call.app_session_id.clone(),
+        conversation: call.result.conversation.as_deref().map(Conversation::of),
         recording_url: recordings.url(call, "wav"),
         recording_ms: call.recording.as_ref().map(|recording| recording.duration_ms),
     }

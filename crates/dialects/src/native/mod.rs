@@ -5,6 +5,7 @@ mod agents;
 mod calls;
 mod campaigns;
 mod clips;
+mod converse;
 mod deliveries;
 mod do_not_call;
 mod endpoints;

@@ -42,6 +42,8 @@ pub(super) enum Script {
         /// What each key (`0`-`9`, `*`, `#`, `A`-`D`) does.
         keys: BTreeMap<String, KeyAction>,
     },
+    /// Hold a conversation.
+    Converse(Box<super::converse::Converse>),
 }
 
 const fn once() -> u8 {
@@ -121,6 +123,7 @@ impl Script {
                     .map(|(key, action)| (key.as_char().to_string(), KeyAction::of(action)))
                     .collect(),
             },
+            domain::Script::Converse(script) => Self::Converse(Box::new(super::converse::Converse::of(script))),
         }
     }
 
@@ -151,11 +154,13 @@ impl Script {
                     .map(|(key, action)| action.check(&key))
                     .collect::<Result<_, _>>()?,
             }),
+            Self::Converse(script) => Ok(domain::Script::Converse(Box::new(script.check()?))),
         }
     }
 
     fn clips(&self) -> Vec<(String, Uuid)> {
         match self {
+            Self::Converse(_) => Vec::new(),
             Self::Announce { clip_id, .. } => vec![("script.clip_id".to_owned(), *clip_id)],
             Self::Press1 { clip_id, keys, .. } => {
                 let of_keys = keys

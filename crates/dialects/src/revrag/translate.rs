@@ -7,8 +7,10 @@ use carillon_app::NewRecord;
 use carillon_domain::agent::Agent;
 use carillon_domain::call::{Call, CallState, Origin, Outcome};
 use carillon_domain::campaign::Campaign;
+use carillon_domain::conversation::Speaker;
 use carillon_domain::phone::{PhoneNumber, parse_for_regions};
 use carillon_domain::record::{Attempt, Record, RecordStatus};
+use carillon_domain::script::Conversation;
 use carillon_domain::time::UnixMicros;
 use carillon_domain::workspace::{StatusStyle, Workspace};
 use serde_json::Value;
@@ -258,13 +260,20 @@ pub(super) fn call(call: &Call, style: StatusStyle, recordings: &RecordingUrls, 
         kind: "string",
         value: Value::String(value.clone()),
     });
+    let conversation = call.result.conversation.as_deref();
+    let values = conversation.into_iter().flat_map(|conversation| &conversation.values);
+    let values = values.map(|(key, value)| wire::CustomVariable {
+        key: key.clone(),
+        kind: kind_of(value),
+        value: value.clone(),
+    });
     wire::CallStatus {
         call_status: vocabulary.call_status(call),
         call_id: call.id.to_string(),
         agent_id: call.agent_id.to_string(),
         from_number: call.from.as_ref().map(|number| number.as_str().to_owned()),
         to_number: call.to.as_str().to_owned(),
-        summary: None,
+        summary: conversation.and_then(|conversation| conversation.summary.clone()),
         start_time: call.answered_at.map(call_time),
         end_time: call.ended_at.map(call_time),
         duration: duration_s(call, now),
@@ -273,14 +282,42 @@ pub(super) fn call(call: &Call, style: StatusStyle, recordings: &RecordingUrls, 
             .filter(|_| closed)
             .map(|outcome| vocabulary.reason(outcome)),
         recording_url: recordings.url(call, extension),
-        transcription: None,
-        custom_variables: marks.collect(),
+        transcription: conversation.and_then(transcription),
+        custom_variables: marks.chain(values).collect(),
         variables_fields: Some(call.variables.clone()).filter(|sent| !sent.is_empty()),
         custom_metadata: call.custom_metadata.clone(),
         campaign_id: call.campaign_id().map(|id| id.to_string()),
         attempt_no: call.attempt(),
         app_user_id: call.app_user_id.clone(),
         app_session_id: call.app_session_id.clone(),
+    }
+}
+
+/// What was really heard; without words there is none.
+fn transcription(conversation: &Conversation) -> Option<wire::Transcription> {
+    let spoken = conversation.transcript.entries().iter();
+    let messages: Vec<wire::Message> = spoken
+        .filter(|entry| !entry.text.trim().is_empty())
+        .map(|entry| wire::Message {
+            role: match entry.who {
+                Speaker::Agent => "assistant",
+                Speaker::Callee => "user",
+            },
+            content: entry.text.as_str().to_owned(),
+            timestamp: entry.begin_ms.0 as f64 / 1_000.0,
+        })
+        .collect();
+    (!messages.is_empty()).then_some(wire::Transcription { messages })
+}
+
+/// The type of a value, in their words.
+const fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) | Value::Null => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "boolean",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 

@@ -162,6 +162,8 @@ pub(super) struct Message {
     /// `assistant` or `user`.
     pub(super) role: &'static str,
     pub(super) content: String,
+    /// When it began, in seconds since the answer. Theirs speak of timestamps and show none.
+    pub(super) timestamp: f64,
 }
 
 /// A value found out on the call.

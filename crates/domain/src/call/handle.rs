@@ -4,7 +4,7 @@ use super::{Call, CallEnd, CallFailure, CallState, DialogFacts, Outcome, Recordi
 use crate::campaign::Gate;
 use crate::ids::TrunkId;
 use crate::phone::PhoneNumber;
-use crate::script::ScriptResult;
+use crate::script::{ScriptResult, TalkEnd, TalkPart};
 use crate::time::UnixMicros;
 use crate::transition::Effect;
 use std::time::Duration;
@@ -134,8 +134,9 @@ impl Call {
             }
 
             (S::InCall, I::ScriptFinished(result)) => {
+                let (outcome, reason) = script_end(&result);
                 call.result = result;
-                call.hang_up(now, Outcome::AgentHungUp, "the script is over")
+                call.hang_up(now, outcome, reason)
             }
             (S::InCall, I::ScriptFailed(reason)) => call.hang_up(now, Outcome::InternalError, &reason),
             (S::InCall, I::NotAcceptable(reason)) => call.hang_up(now, Outcome::NotConnected, &reason),
@@ -357,5 +358,29 @@ fn end(outcome: Outcome, reason: &str, wire: WireState) -> CallEnd {
         retry_after_s: None,
         wire,
         gate: None,
+    }
+}
+
+/// How a call ends whose script is over, and why.
+fn script_end(result: &ScriptResult) -> (Outcome, &'static str) {
+    let ended_by = result
+        .conversation
+        .as_ref()
+        .and_then(|conversation| conversation.ended_by);
+    match ended_by {
+        None | Some(TalkEnd::Goodbye) => (Outcome::AgentHungUp, "the script is over"),
+        Some(TalkEnd::Silence) => (Outcome::Silence, "the callee said nothing"),
+        Some(TalkEnd::TooLong) => (Outcome::MaxDuration, "the longest duration was reached"),
+        Some(TalkEnd::Machine { message_left: true, .. }) => (Outcome::Voicemail, "a message was left"),
+        Some(TalkEnd::Machine { .. }) => (Outcome::Voicemail, "no person answered"),
+        Some(TalkEnd::Fault { part }) => (
+            Outcome::InternalError,
+            match part {
+                TalkPart::Brain => "the agent had no answer",
+                TalkPart::Hearing => "the agent could not hear",
+                TalkPart::Voice => "the agent could not speak",
+                TalkPart::Runtime => "the conversation broke off",
+            },
+        ),
     }
 }
