@@ -3,6 +3,7 @@
 
 use carillon_domain::phone::PhoneNumber;
 use carillon_domain::trunk::{Codec, Transport};
+use carillon_providers::hosted::settings::ModelSettings;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ pub(crate) struct Config {
     pub(crate) store: StoreConfig,
     pub(crate) sip: SipSettings,
     pub(crate) media: MediaConfig,
+    pub(crate) speech: SpeechConfig,
+    #[serde(default)]
+    pub(crate) model: ModelSettings,
     pub(crate) webhooks: WebhookConfig,
     pub(crate) workspace: WorkspaceConfig,
     pub(crate) sandbox: SandboxConfig,
@@ -72,6 +76,17 @@ impl MediaConfig {
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.address.parse().ok()
     }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SpeechConfig {
+    pub(crate) enabled: bool,
+    pub(crate) models: PathBuf,
+    pub(crate) without: Vec<String>,
+    pub(crate) hearing_threads: usize,
+    pub(crate) speaking_threads: usize,
+    pub(crate) capacity: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]

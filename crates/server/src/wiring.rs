@@ -11,8 +11,14 @@ use carillon_dialects::{ClipAudio, DialectState, RecordingUrls, Renderer, Sandbo
 use carillon_domain::workspace::{Mode, Workspace};
 use carillon_interfaces::clock::{SystemClock, UuidV7Maker};
 use carillon_interfaces::failpoint::Failpoints;
+use carillon_providers::embedded::{Options, Part, Speech};
+use carillon_providers::hosted::Connections;
+use carillon_providers::hosted::chat::ChatModel;
+use carillon_providers::hosted::http_tool::HttpToolRunner;
+use carillon_providers::outbound::{AllowedTargets, GuardedClients};
 use carillon_sandbox::{Sandbox, SandboxConfig};
-use carillon_voice::{EngineConfig, MediaEngine};
+use carillon_voice::agent::model::{ModelServices, ModelSettings};
+use carillon_voice::{ConverseParts, EngineConfig, MediaEngine};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use rand::RngExt;
 use std::net::{IpAddr, SocketAddr};
@@ -66,6 +72,7 @@ impl Server {
             .await
             .context("the store cannot be opened")?;
         let voice = Arc::new(start_voice(&config)?);
+        start_speech(&config, &voice)?;
         let sip = start_sip(&config).await?;
         let sip_address = sip.local_addr();
         let sandbox = start_sandbox(&config).await?;
@@ -183,6 +190,60 @@ fn start_voice(config: &Config) -> anyhow::Result<MediaEngine> {
         engine.advertised_address = engine.advertised_address.or(Some(config.sip.listen.ip()));
     }
     Ok(MediaEngine::start(engine)?)
+}
+
+/// Loads what conversations need, beside everything else: reading and checking the models takes a while.
+fn start_speech(config: &Config, voice: &MediaEngine) -> anyhow::Result<()> {
+    let settings = &config.speech;
+    if !settings.enabled {
+        return Ok(());
+    }
+    let mut options = match settings.models.as_os_str().is_empty() {
+        true => Options::default(),
+        false => Options::with_models(&settings.models),
+    };
+    for name in &settings.without {
+        let part = Part::ALL.into_iter().find(|part| part.name() == name);
+        options.without.push(part.with_context(|| {
+            let names: Vec<&str> = Part::ALL.iter().map(|part| part.name()).collect();
+            format!(
+                "speech.without: there is no part `{name}`; there are {}",
+                names.join(", ")
+            )
+        })?);
+    }
+    options.hearing_threads = (settings.hearing_threads > 0).then_some(settings.hearing_threads);
+    options.speaking_threads = (settings.speaking_threads > 0).then_some(settings.speaking_threads);
+    options.capacity = (settings.capacity > 0).then_some(settings.capacity);
+    let model = model_services(config)?;
+    let voice = voice.clone();
+    tokio::task::spawn_blocking(move || {
+        let kit = Arc::new(Speech::open(&options));
+        voice.allow_conversations(ConverseParts { kit, model });
+        tracing::info!("agents can converse");
+    });
+    Ok(())
+}
+
+/// The language model of the settings, with its tools.
+fn model_services(config: &Config) -> anyhow::Result<Option<ModelServices>> {
+    if !config.model.is_set() {
+        return Ok(None);
+    }
+    let connections = Connections::new().context("model")?;
+    let targets = AllowedTargets::parse("webhooks.allow_targets", &config.webhooks.allow_targets)?;
+    let clients = GuardedClients::new(targets).context("tools of agents cannot be used")?;
+    Ok(Some(ModelServices {
+        model: Arc::new(ChatModel::new(&connections, &config.model).context("model")?),
+        tools: Arc::new(HttpToolRunner::new(clients)),
+        settings: ModelSettings {
+            temperature_milli: config.model.temperature_milli,
+            answer_tokens_max: config.model.answer_tokens_max,
+            first_word_timeout: config.model.first_word_timeout(),
+            total_timeout: config.model.total_timeout(),
+            ..ModelSettings::default()
+        },
+    }))
 }
 
 async fn start_sip(config: &Config) -> anyhow::Result<Arc<dyn SipUa>> {

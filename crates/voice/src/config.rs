@@ -1,6 +1,5 @@
 //! What an engine is started with.
 
-use crate::agent::ConverseParts;
 use crate::clips::{ClipSource, FolderClips};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -24,8 +23,6 @@ pub struct EngineConfig {
     pub clips: Arc<dyn ClipSource>,
     /// How many bytes of encoded clips are kept in memory.
     pub clip_cache_bytes: usize,
-    /// What conversations need; `None`: scripts that converse fail by name.
-    pub conversation: Option<ConverseParts>,
     /// Our RTCP name (RFC 3550 section 6.5.1); says nothing about users or calls.
     pub canonical_name: String,
     /// Where SSRCs, first sequence numbers and first timestamps are drawn from.
@@ -43,7 +40,6 @@ impl EngineConfig {
             recordings,
             clips: Arc::new(FolderClips::new(clips)),
             clip_cache_bytes: 64 << 20,
-            conversation: None,
             canonical_name: "media@carillon".to_owned(),
             seed,
         }

@@ -3,7 +3,7 @@
 //! Everything slow happens here, before a media thread hears of it: SDP is read and written, ports are bound, clips are
 //! loaded and encoded.
 
-use crate::agent::{Agents, ConverseCall, RunningAgent};
+use crate::agent::{Agents, ConverseCall, ConverseParts, RunningAgent};
 use crate::call::{NewCall, Released, ScriptClips, Sink};
 use crate::clips::{ClipCache, EncodedClip};
 use crate::clock::Clock;
@@ -26,7 +26,7 @@ use carillon_media::sdp::{Agreed, Local};
 use std::collections::hash_map::{Entry, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -76,6 +76,7 @@ pub(crate) struct CallPlace {
 struct Inner {
     me: Weak<Inner>,
     agents: Agents,
+    conversation: OnceLock<ConverseParts>,
     config: EngineConfig,
     clock: Clock,
     ports: Arc<PortPool>,
@@ -118,6 +119,7 @@ impl MediaEngine {
         let inner = |me: &Weak<Inner>| Inner {
             me: me.clone(),
             agents: Agents::default(),
+            conversation: OnceLock::new(),
             clock,
             ports: PortPool::new(config.ports.clone()),
             clips: Arc::new(ClipCache::new(Arc::clone(&config.clips), config.clip_cache_bytes)),
@@ -248,6 +250,12 @@ impl MediaEngine {
             answered_us,
         };
         self.inner.take_sound(call_id, place).await
+    }
+
+    /// Lets calls converse from now on; before, scripts that do so fail by name. Once only: later parts are ignored.
+    pub fn allow_conversations(&self, parts: ConverseParts) {
+        // The first parts stay: calls may be using them.
+        let _ = self.inner.conversation.set(parts);
     }
 
     /// Conversations that are being held.
@@ -556,7 +564,7 @@ impl Inner {
                 return None;
             }
         };
-        self.agents.start(self.config.conversation.as_ref(), line, call)
+        self.agents.start(self.conversation.get(), line, call)
     }
 
     /// Attaches a line to a call.

@@ -159,6 +159,7 @@ fn settings(folder: &Path, far_end: SocketAddr) -> String {
          [sip]\nlisten = \"127.0.0.1:0\"\n\
          [media]\nport_min = 10000\nport_max = 32000\n\
          # The far end of some measurements is silent all the time.\nrtp_timeout_ms = 3600000\n\
+         [speech]\nenabled = false\n\
          [workspace]\nmode = \"live\"\nmax_concurrent_calls = {LINES}\n\
          [log]\nfilter = \"warn\"\n\
          [[trunks]]\nname = \"far end\"\nhost = \"{host}\"\nport = {port}\ncaller_ids = [\"+911140000000\"]\n\

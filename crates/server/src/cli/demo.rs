@@ -45,6 +45,8 @@ pub(crate) async fn demo(args: &DemoArgs, out: Output) -> anyhow::Result<ExitCod
         .set_port(if args.exit { 0 } else { config.server.listen.port() });
     config.sip.listen.set_port(0);
     config.media.rtp_timeout_ms = carillon_sandbox::reference::RTP_TIMEOUT_MS;
+    // Its campaign plays clips and takes keys.
+    config.speech.enabled = false;
     config.sandbox.external = far_end.address.to_string();
     config.webhooks.allow_targets = vec!["127.0.0.1".to_owned()];
     let server = Server::start(config, crate::failpoints::from_environment()?).await?;

@@ -167,7 +167,7 @@ impl Agents {
         script: &ConverseScript,
         answered_at: UnixMicros,
     ) -> Result<Talk<L>, String> {
-        let parts = parts.ok_or("no speech is set up; see `carillon doctor`")?;
+        let parts = parts.ok_or("speech is not set up, or not loaded yet; see `carillon doctor`")?;
         let call = script
             .call
             .as_deref()

@@ -38,6 +38,7 @@ impl Installation {
             ("CARILLON_WEBHOOKS__ALLOW_TARGETS", "127.0.0.1"),
             ("CARILLON_WEBHOOKS__TIMEOUT_S", "3"),
             ("CARILLON_SERVER__SHUTDOWN_GRACE_S", "1"),
+            ("CARILLON_SPEECH__ENABLED", "false"),
             ("CARILLON_LOG__FILTER", "info"),
         ];
         Self {
