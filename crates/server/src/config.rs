@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) speech: SpeechConfig,
     #[serde(default)]
     pub(crate) model: ModelSettings,
+    pub(crate) tools: ToolsConfig,
     pub(crate) webhooks: WebhookConfig,
     pub(crate) workspace: WorkspaceConfig,
     pub(crate) sandbox: SandboxConfig,
@@ -76,6 +77,12 @@ impl MediaConfig {
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.address.parse().ok()
     }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ToolsConfig {
+    pub(crate) allow_targets: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -285,6 +292,18 @@ impl Config {
         if !self.media.address.is_empty() && self.media.address().is_none() {
             return wrong("media.address", format!("`{}` is no IP address", self.media.address));
         }
+        if self.model.is_set() && self.model.model.trim().is_empty() {
+            return wrong("model.model", "name the model, as its server knows it".to_owned());
+        }
+        for (setting, limit) in [
+            ("model.answer_tokens_max", u64::from(self.model.answer_tokens_max)),
+            ("model.first_word_timeout_ms", self.model.first_word_timeout_ms),
+            ("model.total_timeout_ms", self.model.total_timeout_ms),
+        ] {
+            if limit == 0 {
+                return wrong(setting, "must be more than 0".to_owned());
+            }
+        }
         for (setting, text) in [
             ("sandbox.listen", &self.sandbox.listen),
             ("sandbox.external", &self.sandbox.external),
@@ -479,6 +498,9 @@ mod tests {
             ("[serv]\n", "line 1"),
             ("[server\n", "line 1"),
             ("[media]\nport_min = 9\nport_max = 8\n", "media.port_min"),
+            ("[model]\nbase_url = \"http://127.0.0.1:1/v1\"\n", "model.model"),
+            ("[model]\ntotal_timeout_ms = 0\n", "model.total_timeout_ms"),
+            ("[model]\nkey = \"\"\n", "line 2"),
             (
                 "[[trunks]]\nname = \"a\"\nhost = \"h\"\ncaller_ids = [\"123\"]\n",
                 "trunks.a.caller_ids",

@@ -225,13 +225,13 @@ fn start_speech(config: &Config, voice: &MediaEngine) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The language model of the settings, with its tools.
-fn model_services(config: &Config) -> anyhow::Result<Option<ModelServices>> {
+/// The language model of the settings, with its tools. Nothing is sent yet.
+pub(crate) fn model_services(config: &Config) -> anyhow::Result<Option<ModelServices>> {
     if !config.model.is_set() {
         return Ok(None);
     }
     let connections = Connections::new().context("model")?;
-    let targets = AllowedTargets::parse("webhooks.allow_targets", &config.webhooks.allow_targets)?;
+    let targets = AllowedTargets::parse("tools.allow_targets", &config.tools.allow_targets)?;
     let clients = GuardedClients::new(targets).context("tools of agents cannot be used")?;
     Ok(Some(ModelServices {
         model: Arc::new(ChatModel::new(&connections, &config.model).context("model")?),

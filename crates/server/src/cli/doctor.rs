@@ -3,9 +3,12 @@
 use super::ServeArgs;
 use super::output::Output;
 use crate::config::Config;
-use crate::wiring::finds_program;
+use crate::wiring::{finds_program, model_services};
+use carillon_interfaces::language_model::{ChatMessage, ChatRequest, ModelError};
+use carillon_voice::agent::model::ModelServices;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::ExitCode;
+use std::time::Instant;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -40,6 +43,7 @@ pub(crate) async fn doctor(args: &ServeArgs, out: Output) -> anyhow::Result<Exit
             "apt-get install espeak-ng",
         ),
     ];
+    findings.extend(language_model(&config).await);
     for trunk in &config.trunks {
         findings.push(trunk_host(&trunk.name, &trunk.host, trunk.port).await);
     }
@@ -145,6 +149,45 @@ fn program(name: &'static str, use_for: &str, fix: &str) -> Finding {
         verdict: Verdict::Degraded,
         detail: format!("not found; without it no {use_for}. Fix: {fix}"),
     }
+}
+
+/// Asks the language model for a word, if there is one.
+async fn language_model(config: &Config) -> Option<Finding> {
+    let what = "language model";
+    let wrong = |detail: String| Finding {
+        what,
+        verdict: Verdict::Wrong,
+        detail,
+    };
+    let services = match model_services(config) {
+        Ok(services) => services?,
+        Err(error) => return Some(wrong(format!("{error:#}"))),
+    };
+    let name = services.model.name();
+    let started = Instant::now();
+    Some(match first_piece(&services).await {
+        Ok(()) => Finding {
+            what,
+            verdict: Verdict::Good,
+            detail: format!("{name}: the first word took {} ms", started.elapsed().as_millis()),
+        },
+        Err(error) => wrong(format!("{name}: {error}")),
+    })
+}
+
+async fn first_piece(services: &ModelServices) -> Result<(), ModelError> {
+    let request = ChatRequest {
+        messages: vec![ChatMessage::User("Answer with the one word: ready".to_owned())],
+        tools: Vec::new(),
+        model: None,
+        temperature_milli: services.settings.temperature_milli,
+        max_tokens: services.settings.answer_tokens_max,
+        answer_schema: None,
+        first_word_timeout: services.settings.first_word_timeout,
+        total_timeout: services.settings.total_timeout,
+    };
+    let mut answer = services.model.chat(request).await?;
+    answer.recv().await.unwrap_or(Err(ModelError::BrokenOff)).map(drop)
 }
 
 async fn trunk_host(name: &str, host: &str, port: u16) -> Finding {
