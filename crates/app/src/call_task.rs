@@ -6,10 +6,11 @@
 
 use crate::{App, committed};
 use bytes::Bytes;
+use carillon_domain::agent::Variables;
 use carillon_domain::call::{Call, CallInput, CallState, Recording, SipIdentity};
 use carillon_domain::campaign::Gate;
 use carillon_domain::ids::CallId;
-use carillon_domain::script::CallContext;
+use carillon_domain::script::{CallContext, Script};
 use carillon_domain::transition::{Change, Effect, Transition};
 use carillon_domain::trunk::Trunk;
 use carillon_interfaces::carrier::{CarrierEvent, OriginateRequest};
@@ -65,6 +66,8 @@ struct CallTask {
     releasing: Option<BoxFuture<'static, MediaSummary>>,
     media_open: bool,
     recovered: bool,
+    /// What a conversation may say: what was sent, and the agent's defaults for the rest.
+    spoken: Option<Variables>,
 }
 
 const WRITE_RETRY: Duration = Duration::from_millis(250);
@@ -115,6 +118,7 @@ impl CallTask {
             releasing: None,
             media_open: false,
             recovered: false,
+            spoken: None,
         }
     }
 
@@ -195,6 +199,9 @@ impl CallTask {
             Ok(Some(gate)) => return self.feed(CallInput::Refuse(gate)).await,
             Err(error) => return self.feed(CallInput::NotSent(error.to_string())).await,
         }
+        if matches!(self.call.script, Script::Converse(_)) {
+            self.complete_variables().await;
+        }
         let request = match self.prepare(voice).await {
             Ok(request) => request,
             Err(reason) => return self.feed(CallInput::NotSent(reason)).await,
@@ -226,6 +233,17 @@ impl CallTask {
             return Ok(Some(Gate::CampaignEnded));
         };
         Ok(campaign.closed_gate(self.app.now()))
+    }
+
+    /// Before the INVITE, since the answer must not wait for the store. Without its agent a conversation has what was sent.
+    async fn complete_variables(&mut self) {
+        let (workspace, agent) = (self.call.workspace_id, self.call.agent_id);
+        match self.app.store().agent(workspace, agent).await {
+            Ok(agent) => self.spoken = agent.map(|agent| agent.complete_variables(&self.call.variables)),
+            Err(error) => {
+                tracing::warn!(call = %self.call.id, %error, "the defaults of an agent's variables are missing")
+            }
+        }
     }
 
     async fn prepare(&mut self, voice: mpsc::Sender<VoiceEvent>) -> Result<OriginateRequest, String> {
@@ -361,7 +379,7 @@ impl CallTask {
             Effect::StartScript(id) => {
                 let context = CallContext {
                     to: self.call.to.clone(),
-                    variables: self.call.variables.clone(),
+                    variables: self.spoken.take().unwrap_or_else(|| self.call.variables.clone()),
                     ends_at: self.call.deadline.unwrap_or_else(|| self.app.now()),
                 };
                 parts.voice.start_script(id, self.call.script.on_call(context)).await;

@@ -85,7 +85,7 @@ impl App {
             dialect: single.dialect,
         };
         let call = Call {
-            variables: agent.complete_variables(&single.variables),
+            variables: single.variables,
             custom_metadata: single.custom_metadata,
             ..Call::queued(&agent, CallId::new(self.next_id()), origin, single.to, self.now())
         };

@@ -72,7 +72,6 @@ impl App {
         if !campaign.accepts_pushes() {
             return Err(PushRefusal::NotAccepting(campaign.status));
         }
-        let agent = self.store().agent(workspace, campaign.agent_id).await?;
         let mut known: BTreeSet<PhoneNumber> = BTreeSet::new();
         if campaign.policy.skip_known_numbers {
             let numbers: Vec<_> = records.iter().map(|record| record.phone.clone()).collect();
@@ -92,10 +91,6 @@ impl App {
                 continue;
             }
             let id = RecordId::new(self.next_id());
-            let variables = match &agent {
-                Some(agent) => agent.complete_variables(&new.variables),
-                None => new.variables,
-            };
             transition = transition.with(Change::PutRecord(Box::new(Record {
                 workspace_id: workspace,
                 id,
@@ -107,7 +102,7 @@ impl App {
                     due_at,
                     held_by: None,
                 }),
-                variables,
+                variables: new.variables,
                 app_user_id: new.app_user_id,
                 app_session_id: new.app_session_id,
                 attempts: Vec::new(),

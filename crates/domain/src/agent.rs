@@ -42,7 +42,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// What a call carries: what was sent, and the declared defaults for what was not.
+    /// What is said on a call: what was sent, and the declared defaults for what was not. Calls and records keep what was sent,
+    /// since that is what RevRag's `variables_fields` echoes; whoever talks completes it.
     pub fn complete_variables(&self, sent: &Variables) -> Variables {
         let mut all = sent.clone();
         for declared in &self.variables {

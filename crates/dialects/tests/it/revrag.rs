@@ -1,6 +1,6 @@
 //! RevRag's API beyond its examples: sizes, failures, prefixes.
 
-use crate::world::{CAMPAIGN, World};
+use crate::world::{AGENT, CAMPAIGN, World};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -159,4 +159,31 @@ async fn a_busy_call_tells_its_history() {
     })
     .await;
     insta::assert_json_snapshot!(record);
+}
+
+/// "The original variable fields that were passed": the agent's defaults are said on the call, and not echoed.
+#[tokio::test]
+async fn variables_fields_are_what_was_sent_and_nothing_else() {
+    let world = World::new().await;
+    let declared = json!({"variables": [
+        {"name": "first_name"}, {"name": "plan", "default_value": "basic"}, {"name": "city", "default_value": "Pune"},
+    ]});
+    let changed = world.native("PATCH", &format!("/agents/{AGENT}"), Some(declared)).await;
+    assert_eq!(changed.status, 200, "{}", changed.json());
+    for sent in [
+        json!({"first_name": "Pankaj", "plan": "gold"}),
+        json!({"city": "Delhi"}),
+    ] {
+        let single = json!({"agent_id": AGENT, "to_phone_number": "+919876543210", "variable_fields": sent});
+        let made = world
+            .revrag("POST", "/v1/campaigns/trigger/single", Some(single))
+            .await
+            .json();
+        let call = made["call_id"].as_str().unwrap().to_owned();
+        let status = world
+            .revrag("GET", &format!("/v1/campaigns/trigger/status/{call}"), None)
+            .await
+            .json();
+        assert_eq!(status["variables_fields"], sent, "{status}");
+    }
 }
