@@ -22,6 +22,8 @@ pub struct Behaviour {
     pub description: &'static str,
     /// What a [`mod@reference`] call to it ends as.
     pub expected: Expected,
+    /// What a [`reference::conversation`] with it ends as; `None` where there is nothing to converse with.
+    pub conversation: Option<Talked>,
     /// What the far end does, step by step. After the last one it listens until the caller hangs up.
     pub(crate) steps: &'static [Step],
 }
@@ -37,10 +39,23 @@ pub struct Expected {
     pub code: u16,
 }
 
+/// What a conversation ends as on the caller's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Talked {
+    /// The call's outcome.
+    pub outcome: Outcome,
+    /// The record's status after its only attempt.
+    pub status: RecordStatus,
+    /// How the conversation itself ended, in the flow's words; `None`: it did not come to an end of its own.
+    pub result: Option<&'static str>,
+}
+
 /// The calls for which [`Behaviour::expected`] holds: one attempt over a trunk with the sandbox's credentials.
 pub mod reference {
+    use carillon_domain::flow::Flow;
     use carillon_domain::ids::ClipId;
-    use carillon_domain::script::{Digit, KeyAction, Script};
+    use carillon_domain::machine_detection::Policy;
+    use carillon_domain::script::{ConverseScript, Digit, KeyAction, Script};
     use std::collections::BTreeMap;
 
     /// Length of the prompt, in milliseconds. Longer is fine.
@@ -51,6 +66,27 @@ pub mod reference {
     pub const RING_TIMEOUT_S: u32 = 8;
     /// How long no RTP may arrive, in milliseconds. Must end before the script does.
     pub const RTP_TIMEOUT_MS: u32 = 3_000;
+
+    /// A variable of the call and its value that a number wants in a conversation, if it wants one.
+    pub fn variable(digits: &str) -> Option<(&'static str, &'static str)> {
+        (digits == "0205").then_some(("purpose", "booking"))
+    }
+
+    /// The conversation: a reminder of an appointment, with machine detection and a message for voicemail.
+    ///
+    /// # Errors
+    /// Never: the flow is part of the program, and a test reads it.
+    pub fn conversation() -> Result<Script, serde_json::Error> {
+        let flow: Flow = serde_json::from_str(include_str!("behaviour/conversation.json"))?;
+        Ok(Script::Converse(Box::new(ConverseScript {
+            machine_detection: Some(Policy::default()),
+            voicemail_message: Some(
+                "Hello, this is Carillon with a reminder of your appointment on Friday at three. Goodbye.".to_owned(),
+            ),
+            screening_words: Some("This is Carillon, calling about an appointment on Friday.".to_owned()),
+            ..ConverseScript::of_flow(flow)
+        })))
+    }
 
     /// The script: the prompt once, then a wait. `1` marks `interested = yes`, `9` asks not to be called again.
     pub fn script(prompt: ClipId) -> Script {
@@ -179,6 +215,18 @@ mod tests {
         for behaviour in BEHAVIOURS {
             assert!(behaviour.digits.len() == 4 && behaviour.digits.bytes().all(|b| b.is_ascii_digit()));
             assert!(behaviour.description.ends_with('.'), "{}", behaviour.name);
+        }
+    }
+
+    #[test]
+    fn the_reference_conversation_can_be_held() {
+        let script = reference::conversation().expect("the flow");
+        let carillon_domain::script::Script::Converse(converse) = script else {
+            panic!("no conversation");
+        };
+        assert_eq!(converse.problems(), []);
+        for behaviour in BEHAVIOURS.iter().filter(|behaviour| behaviour.conversation.is_some()) {
+            assert!(behaviour.expected.outcome.implies_answer(), "{}", behaviour.name);
         }
     }
 

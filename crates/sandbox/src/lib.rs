@@ -14,7 +14,7 @@ mod phrases;
 mod run;
 mod speech;
 
-pub use behaviour::{BEHAVIOURS, Behaviour, DEFAULT, Expected, behaviour_of, reference};
+pub use behaviour::{BEHAVIOURS, Behaviour, DEFAULT, Expected, Talked, behaviour_of, reference};
 pub use log::{CallLog, EndedHow, LoggedCall, LoggedEnd};
 pub use measure::Heard;
 pub use speech::Voice;

@@ -2,7 +2,7 @@
 
 use crate::run::Dice;
 use carillon_domain::language::Language;
-use carillon_interfaces::speech::{SpeakRequest, SpeechError, TextToSpeech};
+use carillon_interfaces::speech::{SpeakRequest, SpeechError, SpeechKit, TextToSpeech};
 use carillon_media::SAMPLE_RATE;
 use std::f64::consts::{PI, TAU};
 use std::fmt;
@@ -18,7 +18,7 @@ pub enum Voice {
     #[default]
     Auto,
     /// By this synthesiser, in English; what it cannot say as with `Auto`.
-    Synthesiser(Arc<dyn TextToSpeech>),
+    Synthesiser(Arc<dyn SpeechKit>),
     /// Sound with the rhythm, pitch and colour of speech, and no words. Needs no program and is the same everywhere.
     Synthetic,
 }
@@ -27,7 +27,7 @@ impl fmt::Debug for Voice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Auto => "Auto",
-            Self::Synthesiser(synthesiser) => synthesiser.name(),
+            Self::Synthesiser(kit) => kit.mouth().name(),
             Self::Synthetic => "Synthetic",
         })
     }
@@ -41,8 +41,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Says a text.
 pub(crate) async fn say(text: &str, voice: &Voice, seed: u64) -> Vec<i16> {
-    if let Voice::Synthesiser(synthesiser) = voice {
-        match synthesised(synthesiser.as_ref(), text).await {
+    if let Voice::Synthesiser(kit) = voice {
+        match synthesised(kit.mouth(), text).await {
             Ok(samples) => return samples,
             Err(error) => tracing::warn!(%error, "the far end's voice fails it"),
         }

@@ -1,7 +1,7 @@
 //! Joins everything: the one place that names concrete stores, carriers, engines and transports.
 
 use crate::bootstrap;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, SpeechConfig};
 use anyhow::Context;
 use carillon_app::{App, AppSettings, Parts, WebhookSettings};
 use carillon_carriers::SipCarrier;
@@ -11,6 +11,7 @@ use carillon_dialects::{ClipAudio, DialectState, RecordingUrls, Renderer, Sandbo
 use carillon_domain::workspace::{Mode, Workspace};
 use carillon_interfaces::clock::{SystemClock, UuidV7Maker};
 use carillon_interfaces::failpoint::Failpoints;
+use carillon_interfaces::speech::SpeechKit;
 use carillon_providers::embedded::{Options, Part, Speech};
 use carillon_providers::hosted::Connections;
 use carillon_providers::hosted::chat::ChatModel;
@@ -51,6 +52,8 @@ pub(crate) struct Server {
     pub(crate) clips: Arc<dyn ClipAudio>,
     /// Its first workspace.
     pub(crate) workspace: Workspace,
+    /// What it hears and speaks with, once that is loaded; `None`: conversations are turned off.
+    pub(crate) speech: Option<JoinHandle<Arc<Speech>>>,
     sandbox: Option<Sandbox>,
     stop_http: CancellationToken,
     http: JoinHandle<()>,
@@ -72,7 +75,7 @@ impl Server {
             .await
             .context("the store cannot be opened")?;
         let voice = Arc::new(start_voice(&config)?);
-        start_speech(&config, &voice)?;
+        let speech = start_speech(&config, &voice)?;
         let sip = start_sip(&config).await?;
         let sip_address = sip.local_addr();
         let sandbox = start_sandbox(&config).await?;
@@ -160,6 +163,7 @@ impl Server {
             app,
             clips,
             workspace,
+            speech,
             sandbox,
             stop_http,
             http,
@@ -193,11 +197,27 @@ fn start_voice(config: &Config) -> anyhow::Result<MediaEngine> {
 }
 
 /// Loads what conversations need, beside everything else: reading and checking the models takes a while.
-fn start_speech(config: &Config, voice: &MediaEngine) -> anyhow::Result<()> {
+fn start_speech(config: &Config, voice: &MediaEngine) -> anyhow::Result<Option<JoinHandle<Arc<Speech>>>> {
     let settings = &config.speech;
     if !settings.enabled {
-        return Ok(());
+        return Ok(None);
     }
+    let options = speech_options(settings)?;
+    let model = model_services(config)?;
+    let voice = voice.clone();
+    Ok(Some(tokio::task::spawn_blocking(move || {
+        let kit = Arc::new(Speech::open(&options));
+        voice.allow_conversations(ConverseParts {
+            kit: Arc::clone(&kit) as Arc<dyn SpeechKit>,
+            model,
+        });
+        tracing::info!("agents can converse");
+        kit
+    })))
+}
+
+/// The embedded speech that the settings ask for.
+pub(crate) fn speech_options(settings: &SpeechConfig) -> anyhow::Result<Options> {
     let mut options = match settings.models.as_os_str().is_empty() {
         true => Options::default(),
         false => Options::with_models(&settings.models),
@@ -215,14 +235,7 @@ fn start_speech(config: &Config, voice: &MediaEngine) -> anyhow::Result<()> {
     options.hearing_threads = (settings.hearing_threads > 0).then_some(settings.hearing_threads);
     options.speaking_threads = (settings.speaking_threads > 0).then_some(settings.speaking_threads);
     options.capacity = (settings.capacity > 0).then_some(settings.capacity);
-    let model = model_services(config)?;
-    let voice = voice.clone();
-    tokio::task::spawn_blocking(move || {
-        let kit = Arc::new(Speech::open(&options));
-        voice.allow_conversations(ConverseParts { kit, model });
-        tracing::info!("agents can converse");
-    });
-    Ok(())
+    Ok(options)
 }
 
 /// The language model of the settings, with its tools. Nothing is sent yet.

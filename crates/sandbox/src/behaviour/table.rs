@@ -1,6 +1,6 @@
 //! The table itself.
 
-use super::{Behaviour, Expected, Step};
+use super::{Behaviour, Expected, Step, Talked};
 use crate::phrases::Phrase;
 use carillon_domain::call::Outcome;
 use carillon_domain::record::RecordStatus;
@@ -40,6 +40,17 @@ const fn failed(outcome: Outcome, code: u16) -> Expected {
     expect(outcome, RecordStatus::Failed, code)
 }
 
+const fn talked(outcome: Outcome, status: RecordStatus, result: Option<&'static str>) -> Option<Talked> {
+    Some(Talked {
+        outcome,
+        status,
+        result,
+    })
+}
+
+const CONFIRMED: Option<Talked> = talked(Outcome::AgentHungUp, RecordStatus::Completed, Some("confirmed"));
+const MACHINE: Option<Talked> = talked(Outcome::Voicemail, RecordStatus::Failed, None);
+
 /// Every behaviour, by digits.
 pub static BEHAVIOURS: &[Behaviour] = &[
     Behaviour {
@@ -48,6 +59,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         description: "Answers, says hello and converses politely until the caller hangs up. So does any number that is \
                       not in this table.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -63,6 +75,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "hangs_up",
         description: "Answers, and hangs up after 3 seconds.",
         expected: expect(Outcome::CalleeHungUp, RecordStatus::Completed, 200),
+        conversation: talked(Outcome::CalleeHungUp, RecordStatus::Completed, None),
         steps: &[DECIDE, RING, PICK_UP, ANSWER, S::Wait(3_000, 3_000), S::HangUp],
     },
     Behaviour {
@@ -70,6 +83,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "hangs_up_at_once",
         description: "Answers, and hangs up at once.",
         expected: expect(Outcome::CalleeHungUp, RecordStatus::Completed, 200),
+        conversation: None,
         steps: &[DECIDE, RING, PICK_UP, ANSWER, S::HangUp],
     },
     Behaviour {
@@ -77,6 +91,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "slow_answer",
         description: "Rings for 4 seconds, then answers and converses.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -92,6 +107,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "answers_without_ringing",
         description: "Answers with 200 and nothing before it, then converses.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[DECIDE, ANSWER, S::Wait(300, 600), S::Say(Phrase::Greeting), POLITE],
     },
     Behaviour {
@@ -99,6 +115,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "presses_1",
         description: "Answers, and presses 1 (RFC 4733) after about a second and a half.",
         expected: HEARD_OUT,
+        conversation: None,
         steps: &[DECIDE, RING, PICK_UP, ANSWER, S::Wait(1_400, 1_600), S::Press('1')],
     },
     Behaviour {
@@ -106,6 +123,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "presses_9",
         description: "Answers, and presses 9 (RFC 4733) after about a second and a half.",
         expected: expect(Outcome::AgentHungUp, RecordStatus::Dnc, 200),
+        conversation: None,
         steps: &[DECIDE, RING, PICK_UP, ANSWER, S::Wait(1_400, 1_600), S::Press('9')],
     },
     Behaviour {
@@ -113,6 +131,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "presses_1_by_info",
         description: "Answers, and presses 1 by SIP INFO after about a second and a half.",
         expected: HEARD_OUT,
+        conversation: None,
         steps: &[DECIDE, RING, PICK_UP, ANSWER, S::Wait(1_400, 1_600), S::PressInfo('1')],
     },
     Behaviour {
@@ -120,6 +139,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "rings_out",
         description: "Rings, and is never answered.",
         expected: failed(Outcome::NoAnswer, 487),
+        conversation: None,
         steps: &[DECIDE, RING],
     },
     Behaviour {
@@ -127,6 +147,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "early_media",
         description: "183 with a ringback tone before the answer, then answers and converses.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             S::EarlyMedia(Phrase::Ringback),
@@ -141,6 +162,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "busy_after_ringing",
         description: "Rings for a second, then 486 Busy Here.",
         expected: failed(Outcome::Busy, 486),
+        conversation: None,
         steps: &[DECIDE, RING, S::Wait(900, 1_100), reject(486)],
     },
     Behaviour {
@@ -148,6 +170,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "unavailable_after_ringing",
         description: "Rings for a second and a half, then 480 Temporarily Unavailable.",
         expected: failed(Outcome::NoAnswer, 480),
+        conversation: None,
         steps: &[DECIDE, RING, S::Wait(1_400, 1_600), reject(480)],
     },
     Behaviour {
@@ -155,6 +178,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "says_yes",
         description: "Answers, and says \"yes, please\" at the caller's first pause.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -168,6 +192,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "says_no",
         description: "Answers, and says \"no, thank you\" at the caller's first pause.",
         expected: HEARD_OUT,
+        conversation: talked(Outcome::AgentHungUp, RecordStatus::Completed, Some("declined")),
         steps: &[
             DECIDE,
             RING,
@@ -181,6 +206,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "asks_to_be_called_later",
         description: "Answers, and asks at the caller's first pause to be called tomorrow at ten.",
         expected: HEARD_OUT,
+        conversation: talked(Outcome::AgentHungUp, RecordStatus::Rescheduled, Some("call_back")),
         steps: &[
             DECIDE,
             RING,
@@ -194,6 +220,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "says_do_not_call",
         description: "Answers, and says \"please do not call me again\" at the caller's first pause.",
         expected: HEARD_OUT,
+        conversation: talked(Outcome::AgentHungUp, RecordStatus::Dnc, Some("do_not_call")),
         steps: &[
             DECIDE,
             RING,
@@ -207,6 +234,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "says_digits",
         description: "Answers, and says the digits 4 7 1 9 at the caller's first pause.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -220,6 +248,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "interrupts",
         description: "Answers, and speaks over the caller's first sentence.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -236,6 +265,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "hums",
         description: "Answers, and hums \"mhm\" while the caller speaks and at the first pause.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -252,6 +282,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "stays_silent",
         description: "Answers, and sends silence until the caller hangs up.",
         expected: HEARD_OUT,
+        conversation: talked(Outcome::AgentHungUp, RecordStatus::Completed, Some("no_answer")),
         steps: &[DECIDE, RING, PICK_UP, ANSWER],
     },
     Behaviour {
@@ -259,6 +290,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "talks_over_noise",
         description: "Answers, and converses with a noisy street behind its words.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -273,6 +305,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "voicemail_with_beep",
         description: "A voicemail greeting, a beep of 1,000 Hz, then silence.",
         expected: HEARD_OUT,
+        conversation: MACHINE,
         steps: &[
             DECIDE,
             RING,
@@ -289,6 +322,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "voicemail_without_beep",
         description: "A voicemail greeting, then silence.",
         expected: HEARD_OUT,
+        conversation: MACHINE,
         steps: &[
             DECIDE,
             RING,
@@ -303,6 +337,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "call_screening",
         description: "An assistant asks who is calling and why, listens to the answer and says that it asks; then somebody takes the call.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -322,6 +357,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "ivr_menu",
         description: "A menu of three keys, twice.",
         expected: HEARD_OUT,
+        conversation: None,
         steps: &[
             DECIDE,
             RING,
@@ -338,6 +374,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "asks_for_credentials",
         description: "401 with a digest challenge (user `sandbox`, password `sandbox`), then answers and converses.",
         expected: HEARD_OUT,
+        conversation: None,
         steps: &[
             S::Challenge { proxy: false },
             DECIDE,
@@ -353,6 +390,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "not_found",
         description: "404 Not Found at once.",
         expected: failed(Outcome::InvalidNumber, 404),
+        conversation: None,
         steps: &[DECIDE, reject(404)],
     },
     Behaviour {
@@ -360,6 +398,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "proxy_asks_for_credentials",
         description: "407 with a digest challenge (user `sandbox`, password `sandbox`), then answers and converses.",
         expected: HEARD_OUT,
+        conversation: None,
         steps: &[
             S::Challenge { proxy: true },
             DECIDE,
@@ -375,6 +414,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "unavailable",
         description: "480 Temporarily Unavailable at once.",
         expected: failed(Outcome::NotConnected, 480),
+        conversation: None,
         steps: &[DECIDE, reject(480)],
     },
     Behaviour {
@@ -382,6 +422,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "busy",
         description: "486 Busy Here at once.",
         expected: failed(Outcome::Busy, 486),
+        conversation: None,
         steps: &[DECIDE, reject(486)],
     },
     Behaviour {
@@ -389,6 +430,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "not_acceptable",
         description: "488 Not Acceptable Here at once.",
         expected: failed(Outcome::NotConnected, 488),
+        conversation: None,
         steps: &[DECIDE, reject(488)],
     },
     Behaviour {
@@ -396,6 +438,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "server_error",
         description: "500 Server Internal Error at once.",
         expected: failed(Outcome::NotConnected, 500),
+        conversation: None,
         steps: &[DECIDE, reject(500)],
     },
     Behaviour {
@@ -403,6 +446,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "overloaded",
         description: "503 Service Unavailable with `Retry-After: 2` at once.",
         expected: failed(Outcome::NotConnected, 503),
+        conversation: None,
         steps: &[
             DECIDE,
             S::Reject {
@@ -416,6 +460,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "declined",
         description: "Rings for a second, then 603 Decline.",
         expected: failed(Outcome::Declined, 603),
+        conversation: None,
         steps: &[DECIDE, RING, S::Wait(900, 1_100), reject(603)],
     },
     Behaviour {
@@ -423,6 +468,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "one_way_audio",
         description: "Answers, and never sends RTP.",
         expected: LOST,
+        conversation: None,
         steps: &[DECIDE, RING, PICK_UP, S::Answer { mute: true }],
     },
     Behaviour {
@@ -430,6 +476,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "sound_stops",
         description: "Answers, speaks, and sends no more RTP after 2 seconds; no BYE.",
         expected: LOST,
+        conversation: None,
         steps: &[DECIDE, RING, PICK_UP, ANSWER, S::Wait(2_000, 2_000), S::StopSending],
     },
     Behaviour {
@@ -437,6 +484,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "bad_line",
         description: "Answers and converses, with 5 % of its packets lost and the rest up to 60 ms late.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -456,6 +504,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "vanishes",
         description: "Answers, and after half a second there is nothing any more: no RTP, no BYE, no response to one.",
         expected: LOST,
+        conversation: None,
         steps: &[DECIDE, RING, PICK_UP, ANSWER, S::Wait(500, 500), S::Vanish],
     },
     Behaviour {
@@ -463,6 +512,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "holds",
         description: "Answers, puts the caller on hold by re-INVITE for 2 seconds, then comes back.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,
@@ -481,6 +531,7 @@ pub static BEHAVIOURS: &[Behaviour] = &[
         name: "moves",
         description: "Answers, and moves its sound to another port by re-INVITE.",
         expected: HEARD_OUT,
+        conversation: CONFIRMED,
         steps: &[
             DECIDE,
             RING,

@@ -4,12 +4,13 @@ use super::api_client::ApiClient;
 use super::output::Output;
 use crate::bootstrap::read_credentials;
 use crate::config::Config;
-use crate::demo::{far_end::FarEnd, outcomes, receiver::Receiver, setting_up};
+use crate::demo::{conversations, far_end::FarEnd, outcomes, receiver::Receiver, setting_up};
 use crate::wiring::{self, Server};
+use carillon_providers::embedded::{Part, Speech};
 use clap::Args;
 use serde_json::{Value, json};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Give up after this many seconds.
-    #[arg(long, default_value_t = 180)]
+    #[arg(long, default_value_t = 300)]
     timeout_s: u64,
 }
 
@@ -45,11 +46,9 @@ pub(crate) async fn demo(args: &DemoArgs, out: Output) -> anyhow::Result<ExitCod
         .set_port(if args.exit { 0 } else { config.server.listen.port() });
     config.sip.listen.set_port(0);
     config.media.rtp_timeout_ms = carillon_sandbox::reference::RTP_TIMEOUT_MS;
-    // Its campaign plays clips and takes keys.
-    config.speech.enabled = false;
     config.sandbox.external = far_end.address.to_string();
     config.webhooks.allow_targets = vec!["127.0.0.1".to_owned()];
-    let server = Server::start(config, crate::failpoints::from_environment()?).await?;
+    let mut server = Server::start(config, crate::failpoints::from_environment()?).await?;
     for warning in server.warnings.iter().filter(|warning| !warning.contains("sandbox")) {
         out.warn(warning);
     }
@@ -70,13 +69,16 @@ pub(crate) async fn demo(args: &DemoArgs, out: Output) -> anyhow::Result<ExitCod
     let all_ended = watch(&client, &campaign, deadline, out).await?;
     let report = outcomes::report(&server, &client, &receiver, &campaign, &pushed).await?;
     report.print(out);
+    let talked = converse(&mut server, &client, &data, deadline, out).await?;
+    let all_ended = all_ended && talked.as_ref().is_none_or(|(_, all_ended)| *all_ended);
     if !all_ended {
         out.warn("not every record ended in time");
     }
     if args.exit {
         server.shut_down(Duration::from_secs(1)).await;
         far_end.stop().await;
-        let passed = all_ended && report.is_as_published();
+        let talked = talked.as_ref().is_none_or(|(talked, _)| talked.is_as_published());
+        let passed = all_ended && report.is_as_published() && talked;
         return Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     next_steps(&server, &client, &campaign, out);
@@ -86,7 +88,44 @@ pub(crate) async fn demo(args: &DemoArgs, out: Output) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows progress until every record is final; false if that took too long.
+fn hears(speech: &Speech) -> bool {
+    speech
+        .parts()
+        .iter()
+        .any(|report| report.part == Part::Hearing && report.problem.is_none())
+}
+
+/// The second campaign: an agent that talks, if this machine can hear and speak.
+async fn converse(
+    server: &mut Server,
+    client: &ApiClient,
+    data: &Path,
+    deadline: Instant,
+    out: Output,
+) -> anyhow::Result<Option<(conversations::Report, bool)>> {
+    let can_hear = match server.speech.take() {
+        Some(speech) => speech.await.is_ok_and(|speech| hears(&speech)),
+        None => false,
+    };
+    if !can_hear {
+        out.warn("no conversations: the speech models are not here; `scripts/models` fetches them");
+        return Ok(None);
+    }
+    let campaign = conversations::campaign(server).await?;
+    let pushed = conversations::push(client, &campaign).await?;
+    out.note("");
+    out.note(&format!(
+        "Pushed {} more records: an agent talks with them.",
+        pushed.len()
+    ));
+    let all_ended = watch(client, &campaign, deadline, out).await?;
+    let log = data.join("sandbox").join("calls.jsonl");
+    let report = conversations::report(server, &log, &pushed).await?;
+    report.print(out);
+    Ok(Some((report, all_ended)))
+}
+
+/// Shows progress until every record is final or waits for a callback; false if that took too long.
 async fn watch(client: &ApiClient, campaign: &str, deadline: Instant, out: Output) -> anyhow::Result<bool> {
     let live = std::io::stdout().is_terminal();
     let mut last = String::new();
@@ -98,12 +137,12 @@ async fn watch(client: &ApiClient, campaign: &str, deadline: Instant, out: Outpu
                 .and_then(Value::as_u64)
                 .unwrap_or(0)
         };
-        let ended = count("completed") + count("failed") + count("dnc");
+        let ended = count("completed") + count("failed") + count("dnc") + count("rescheduled");
         let line = format!(
             "{ended:>3} of {} ended · {} in progress · {} waiting · completed {} failed {} do-not-call {}",
             count("total_records"),
             count("in_progress"),
-            count("queued") + count("retry_pending") + count("rescheduled") + count("follow_up_pending"),
+            count("queued") + count("retry_pending") + count("follow_up_pending"),
             count("completed"),
             count("failed"),
             count("dnc"),

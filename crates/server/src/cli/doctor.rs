@@ -3,8 +3,9 @@
 use super::ServeArgs;
 use super::output::Output;
 use crate::config::Config;
-use crate::wiring::{finds_program, model_services};
+use crate::wiring::{finds_program, model_services, speech_options};
 use carillon_interfaces::language_model::{ChatMessage, ChatRequest, ModelError};
+use carillon_providers::embedded::Speech;
 use carillon_voice::agent::model::ModelServices;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ pub(crate) async fn doctor(args: &ServeArgs, out: Output) -> anyhow::Result<Exit
         ),
     ];
     findings.extend(language_model(&config).await);
+    findings.extend(speech(&config).await);
     for trunk in &config.trunks {
         findings.push(trunk_host(&trunk.name, &trunk.host, trunk.port).await);
     }
@@ -110,6 +112,39 @@ fn data_folder(config: &Config) -> Finding {
                 detail,
             }
         }
+    }
+}
+
+/// Each part of the embedded speech: the model, or what does its work.
+async fn speech(config: &Config) -> Vec<Finding> {
+    let finding = |verdict, detail| Finding {
+        what: "speech",
+        verdict,
+        detail,
+    };
+    if !config.speech.enabled {
+        return vec![finding(
+            Verdict::Degraded,
+            "turned off by `speech.enabled`: agents do not converse".to_owned(),
+        )];
+    }
+    let options = match speech_options(&config.speech) {
+        Ok(options) => options,
+        Err(error) => return vec![finding(Verdict::Wrong, error.to_string())],
+    };
+    match tokio::task::spawn_blocking(move || Speech::open(&options)).await {
+        Ok(speech) => speech
+            .parts()
+            .iter()
+            .map(|report| match &report.problem {
+                None => finding(Verdict::Good, format!("{}: {}", report.part.name(), report.in_use)),
+                Some(problem) => finding(
+                    Verdict::Degraded,
+                    format!("{}: {}, since {problem}", report.part.name(), report.in_use),
+                ),
+            })
+            .collect(),
+        Err(error) => vec![finding(Verdict::Wrong, error.to_string())],
     }
 }
 

@@ -12,6 +12,7 @@ mod migrate_store;
 pub(crate) mod output;
 mod sandbox;
 mod serve;
+mod talk;
 
 use crate::config::{Config, DEFAULTS};
 use clap::{Args, Parser, Subcommand};
@@ -48,6 +49,8 @@ enum Command {
     Calls(calls::CallsArgs),
     /// Run the far end alone, so that other SIP software can be tried against it.
     Sandbox(sandbox::SandboxArgs),
+    /// Talk with a flow by text: what it says is printed, what you type is what it hears.
+    Talk(talk::TalkArgs),
     /// Move a SQLite store to PostgreSQL.
     MigrateStore(migrate_store::MigrateStoreArgs),
     /// Measure what this build does on this machine.
@@ -129,6 +132,7 @@ async fn run_async(command: Command, out: output::Output) -> anyhow::Result<Exit
         Command::Forecast(args) => forecast::forecast(&args, out).await,
         Command::Calls(args) => calls::calls(&args, out).await,
         Command::Sandbox(args) => sandbox::sandbox(&args, out).await,
+        Command::Talk(args) => talk::talk(&args, out),
         Command::MigrateStore(args) => migrate_store::migrate_store(&args, out).await,
         Command::Bench(args) => bench::bench(&args, out).await,
         Command::Config => Ok(ExitCode::SUCCESS),

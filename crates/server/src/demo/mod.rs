@@ -1,5 +1,6 @@
-//! The parts of `carillon demo`: the far end as a process, a receiver of webhooks, the campaign, the verdict.
+//! The parts of `carillon demo`: the far end as a process, a receiver of webhooks, the campaigns, the verdicts.
 
+pub(crate) mod conversations;
 pub(crate) mod far_end;
 pub(crate) mod outcomes;
 pub(crate) mod receiver;

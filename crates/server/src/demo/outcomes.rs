@@ -6,8 +6,8 @@ use crate::cli::api_client::ApiClient;
 use crate::cli::output::Output;
 use crate::wiring::Server;
 use anyhow::Context;
-use carillon_domain::call::{Outcome, Recording};
-use carillon_domain::ids::{CallId, RecordId};
+use carillon_domain::call::{Call, Outcome, Recording};
+use carillon_domain::ids::RecordId;
 use carillon_media::wav;
 use carillon_sandbox::{BEHAVIOURS, Behaviour};
 use std::time::{Duration, Instant};
@@ -59,8 +59,6 @@ async fn row(
     behaviour: &'static Behaviour,
     run_id: &str,
 ) -> anyhow::Result<Row> {
-    let workspace = server.workspace.id;
-    let record: RecordId = run_id.parse()?;
     let shown = client
         .revrag_get(&format!("/v1/campaigns/{campaign}/records/{run_id}"))
         .await?;
@@ -74,12 +72,7 @@ async fn row(
     if status != expected.status.as_str() {
         problems.push(format!("record is {status}, not {}", expected.status.as_str()));
     }
-    let stored = server.app.store().record(workspace, record).await?;
-    let call_id: Option<CallId> = stored.and_then(|record| record.attempts.last().map(|attempt| attempt.call_id));
-    let call = match call_id {
-        Some(id) => server.app.store().call(workspace, id).await?,
-        None => None,
-    };
+    let (_, call) = latest_call(server, run_id).await?;
     let Some(call) = call else {
         problems.push("it was never called".to_owned());
         let dash = || "-".to_owned();
@@ -130,6 +123,23 @@ async fn row(
         webhooks,
         problems,
     })
+}
+
+/// The record's status, and the call of its last attempt.
+pub(crate) async fn latest_call(server: &Server, run_id: &str) -> anyhow::Result<(String, Option<Call>)> {
+    let workspace = server.workspace.id;
+    let record: RecordId = run_id.parse()?;
+    let record = server
+        .app
+        .store()
+        .record(workspace, record)
+        .await?
+        .context("a record is gone")?;
+    let call = match record.attempts.last() {
+        Some(attempt) => server.app.store().call(workspace, attempt.call_id).await?,
+        None => None,
+    };
+    Ok((record.status().as_str().to_owned(), call))
 }
 
 /// Seconds of the recording, if it is a whole file of two channels.

@@ -97,6 +97,16 @@ pub(crate) async fn push(client: &ApiClient, campaign: &str) -> anyhow::Result<V
         .iter()
         .map(|suffix| json!({"phone_number": format!("+91987654{suffix}")}))
         .collect();
+    push_records(client, campaign, suffixes, records).await
+}
+
+/// Pushes records; `suffixes` are the last digits of their numbers, in the same order.
+pub(crate) async fn push_records(
+    client: &ApiClient,
+    campaign: &str,
+    suffixes: Vec<String>,
+    records: Vec<Value>,
+) -> anyhow::Result<Vec<Pushed>> {
     let path = format!("/v1/campaigns/{campaign}/records/push-bulk");
     let receipt = client.revrag_post(&path, &json!({"records": records})).await?;
     let results = receipt
