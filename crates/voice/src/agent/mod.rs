@@ -1,7 +1,7 @@
 //! Conversations: one task for each call whose script converses.
 //!
-//! [`brain`] is what decides what is said. Around it: [`talk`] joins sound, words and turns in one loop, [`mouth`] makes sound of
-//! words, [`thinker`] keeps the brain in a task of its own, [`machine`] watches who answered, [`findings`] keeps what is known.
+//! [`brain`] is what decides what is said. Around it: `talk` joins sound, words and turns in one loop, `mouth` makes sound of
+//! words, `thinker` keeps the brain in a task of its own, `machine` watches who answered, `findings` keeps what is known.
 
 pub mod brain;
 mod doing;

@@ -2,7 +2,7 @@
 //!
 //! What goes in: the campaign, what a decision looks at, its records, and assumptions about the callees. What comes out:
 //! when it starts, its calls by hour and day, when it ends, what holds how many records, and the numbers that will never
-//! be called. Whom to dial and when is decided by [`decide`] and [`after_call`], as in a real run; only the
+//! be called. Whom to dial and when is decided by `decide` and `after_call`, as in a real run; only the
 //! callees are made up, each from the seed, its record and the attempt, so that a forecast can be repeated.
 
 mod callees;
