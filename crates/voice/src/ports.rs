@@ -20,8 +20,8 @@ pub(crate) struct PortLease {
     port: u16,
 }
 
-/// How many ports that others hold are skipped before giving up.
-const TRIES_MAX: usize = 64;
+/// How many ports that others hold are skipped before giving up: other programs of this machine may hold hundreds in a row.
+const TRIES_MAX: usize = 2_048;
 
 impl PortPool {
     pub(crate) fn new(range: RangeInclusive<u16>) -> Arc<Self> {
