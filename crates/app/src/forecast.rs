@@ -5,7 +5,7 @@ use carillon_domain::campaign::forecast::{AssumptionProblem, Assumptions, Foreca
 use carillon_domain::campaign::{Campaign, LifecycleRefusal};
 use carillon_domain::ids::{CampaignId, RecordId, WorkspaceId};
 use carillon_domain::phone::PhoneNumber;
-use carillon_domain::record::{AttemptKind, Record, RecordState, RecordStatus, Waiting};
+use carillon_domain::record::{Record, RecordStatus};
 use carillon_domain::time::UnixMicros;
 use carillon_interfaces::store::{Slice, StoreError};
 use uuid::Uuid;
@@ -117,29 +117,7 @@ impl App {
 /// A record that might be pushed now, with a number of its own like the one that is shown.
 fn imagined_record(campaign: &Campaign, like: &PhoneNumber, nth: u32, now: UnixMicros) -> Option<Record> {
     let stem = like.as_str().get(..like.as_str().len().checked_sub(6)?)?;
-    Some(Record {
-        workspace_id: campaign.workspace_id,
-        id: RecordId::new(Uuid::from_u128(u128::from(nth) + 1)),
-        campaign_id: campaign.id,
-        phone: PhoneNumber::from_e164_shape(&format!("{stem}{nth:06}"))?,
-        state: RecordState::Waiting(Waiting {
-            next: AttemptKind::First,
-            scheduled_at: now,
-            due_at: campaign.first_attempt_at(now),
-            held_by: None,
-        }),
-        variables: carillon_domain::agent::Variables::default(),
-        app_user_id: None,
-        app_session_id: None,
-        attempts: Vec::new(),
-        max_attempts: campaign.policy.retry.max_attempts,
-        follow_ups: 0,
-        callbacks: 0,
-        dnc_at: None,
-        dnc_reason: None,
-        final_reason: None,
-        created_at: now,
-        updated_at: now,
-        version: 0,
-    })
+    let id = RecordId::new(Uuid::from_u128(u128::from(nth) + 1));
+    let phone = PhoneNumber::from_e164_shape(&format!("{stem}{nth:06}"))?;
+    Some(Record::taken(campaign, id, phone, now, campaign.first_attempt_at(now)))
 }

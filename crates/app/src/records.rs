@@ -5,7 +5,7 @@ use carillon_domain::agent::Variables;
 use carillon_domain::campaign::{CampaignStatus, Held, why_not_yet};
 use carillon_domain::ids::{CampaignId, RecordId, WorkspaceId};
 use carillon_domain::phone::{self, PhoneNumber};
-use carillon_domain::record::{AttemptKind, Record, RecordState, Waiting};
+use carillon_domain::record::Record;
 use carillon_domain::transition::{Change, Effect, Transition};
 use carillon_interfaces::failpoint::Failpoint;
 use carillon_interfaces::store::{CommitError, StoreError};
@@ -92,29 +92,10 @@ impl App {
             }
             let id = RecordId::new(self.next_id());
             transition = transition.with(Change::PutRecord(Box::new(Record {
-                workspace_id: workspace,
-                id,
-                campaign_id,
-                phone: new.phone,
-                state: RecordState::Waiting(Waiting {
-                    next: AttemptKind::First,
-                    scheduled_at: now,
-                    due_at,
-                    held_by: None,
-                }),
                 variables: new.variables,
                 app_user_id: new.app_user_id,
                 app_session_id: new.app_session_id,
-                attempts: Vec::new(),
-                max_attempts: campaign.policy.retry.max_attempts,
-                follow_ups: 0,
-                callbacks: 0,
-                dnc_at: None,
-                dnc_reason: None,
-                final_reason: None,
-                created_at: now,
-                updated_at: now,
-                version: 0,
+                ..Record::taken(&campaign, id, new.phone, now, due_at)
             })));
             results.push(Ok(id));
         }

@@ -2,7 +2,7 @@
 
 use crate::agent::Variables;
 use crate::call::Outcome;
-use crate::campaign::Gate;
+use crate::campaign::{Campaign, Gate};
 use crate::ids::{CallId, CampaignId, RecordId, WorkspaceId};
 use crate::phone::PhoneNumber;
 use crate::time::UnixMicros;
@@ -172,6 +172,36 @@ impl RecordStatus {
 }
 
 impl Record {
+    /// A record that `campaign` takes at `now`: it waits for its first attempt, which is due at `due_at`
+    /// ([`Campaign::first_attempt_at`], the same for all records of a push).
+    pub fn taken(campaign: &Campaign, id: RecordId, phone: PhoneNumber, now: UnixMicros, due_at: UnixMicros) -> Self {
+        Self {
+            workspace_id: campaign.workspace_id,
+            id,
+            campaign_id: campaign.id,
+            phone,
+            state: RecordState::Waiting(Waiting {
+                next: AttemptKind::First,
+                scheduled_at: now,
+                due_at,
+                held_by: None,
+            }),
+            variables: Variables::default(),
+            app_user_id: None,
+            app_session_id: None,
+            attempts: Vec::new(),
+            max_attempts: campaign.policy.retry.max_attempts,
+            follow_ups: 0,
+            callbacks: 0,
+            dnc_at: None,
+            dnc_reason: None,
+            final_reason: None,
+            created_at: now,
+            updated_at: now,
+            version: 0,
+        }
+    }
+
     /// The status as one of the eight words.
     pub fn status(&self) -> RecordStatus {
         match &self.state {
